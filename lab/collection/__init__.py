@@ -1,0 +1,1 @@
+"""The collection: papers, claims, runs, ledger and gallery; knows nothing about embeddings."""

@@ -1,0 +1,1 @@
+"""Data sets: one function each, all offline, checked against the manifest."""

@@ -1,0 +1,1 @@
+"""Probes: what a set of embeddings looks like, one file a phenomenon."""

@@ -1,0 +1,1 @@
+"""Training: one loop, one model or many seeds at once."""
