@@ -1,1 +1,20 @@
-"""Losses: pure functions on tensors, one file a family."""
+"""Losses: pure functions on tensors, one file a family.
+
+Every loss takes rows (..., N, d), works on the last two axes and returns a value of the leading shape, so that a stack of
+seeds is trained as one. Losses on cosines normalise inside; ``temperature`` is always a divisor.
+"""
+
+from lab.losses.contrastive import info_nce, nt_xent, symmetric_info_nce
+from lab.losses.decoupled import coupling, decoupled
+from lab.losses.regularisers import align_uniform, alignment, uniformity
+
+__all__ = [
+    "align_uniform",
+    "alignment",
+    "coupling",
+    "decoupled",
+    "info_nce",
+    "nt_xent",
+    "symmetric_info_nce",
+    "uniformity",
+]

@@ -1,0 +1,211 @@
+"""The ground floor: rows on the unit sphere, and the checks every loss and probe begins with."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def check_embeddings(x: Any, name: str = "embeddings", *, min_rows: int = 1) -> Tensor:
+    """Return ``x`` if it is a usable set of row vectors, else raise an error that names it.
+
+    Args:
+        x: tensor of shape (..., N, d), floating dtype.
+        name: what the caller calls it; the error says this name.
+        min_rows: smallest N that makes sense for the caller.
+
+    Returns:
+        The same tensor.
+
+    Raises:
+        TypeError: not a tensor, or not of a floating dtype.
+        ValueError: fewer than two axes, fewer than ``min_rows`` rows, no columns, or a row with NaN or infinity.
+
+    Cost: one pass over the data.
+    """
+    if not isinstance(x, Tensor):
+        raise TypeError(f"{name} must be a torch.Tensor, got {type(x).__name__}")
+    if not x.is_floating_point():
+        raise TypeError(f"{name} must have a floating dtype, got {x.dtype}; convert it with .float()")
+    if x.ndim < 2:
+        raise ValueError(f"{name} must have shape (..., N, d), got {tuple(x.shape)}")
+    if x.shape[-2] < min_rows:
+        raise ValueError(f"{name} must have at least {min_rows} row(s), got shape {tuple(x.shape)}")
+    if x.shape[-1] < 1 or x.numel() == 0:
+        raise ValueError(f"{name} is empty: shape {tuple(x.shape)}")
+    finite = torch.isfinite(x.detach())
+    if not finite.all():
+        bad = (~finite).any(dim=-1).nonzero()[0].tolist()
+        raise ValueError(f"{name} holds NaN or infinity, first in row {bad[-1] if len(bad) == 1 else tuple(bad)}")
+    return x
+
+
+def check_same_shape(a: Tensor, b: Tensor, names: tuple[str, str]) -> None:
+    """Raise ``ValueError`` naming both arguments unless they have one shape.
+
+    >>> check_same_shape(torch.ones(2, 3), torch.ones(2, 3), ("view1", "view2"))
+    """
+    if a.shape != b.shape:
+        raise ValueError(
+            f"{names[0]} and {names[1]} must have the same shape, got {tuple(a.shape)} and {tuple(b.shape)}"
+        )
+
+
+def check_labels(labels: Any, rows: int, name: str = "labels") -> Tensor:
+    """Return ``labels`` as a 1-d integer tensor of length ``rows``, else raise an error that names it.
+
+    >>> check_labels([0, 1, 1], 3).tolist()
+    [0, 1, 1]
+    """
+    labels = torch.as_tensor(labels)
+    if labels.is_floating_point() or labels.is_complex():
+        raise TypeError(f"{name} must hold integers, got {labels.dtype}")
+    if labels.ndim != 1 or labels.shape[0] != rows:
+        raise ValueError(f"{name} must have shape ({rows},), got {tuple(labels.shape)}")
+    return labels.long()
+
+
+def check_positive(value: float | Tensor, name: str) -> float | Tensor:
+    """Return ``value`` if it is finite and above zero (every entry, for a tensor), else raise ``ValueError``.
+
+    >>> check_positive(0.1, "temperature")
+    0.1
+    """
+    if isinstance(value, Tensor):
+        good = bool((torch.isfinite(value.detach()) & (value.detach() > 0)).all())
+    else:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise TypeError(f"{name} must be a number, got {type(value).__name__}")
+        good = math.isfinite(value) and value > 0
+    if not good:
+        raise ValueError(f"{name} must be finite and above 0, got {value}")
+    return value
+
+
+def as_rows(x: Any, name: str = "embeddings", *, min_rows: int = 1) -> Tensor:
+    """A 2-d, gradient-free tensor of rows from a tensor or an array; what a probe begins with.
+
+    Half precision is raised to float32, since the sums that probes take lose most of their digits below it.
+
+    >>> import numpy as np
+    >>> as_rows(np.ones((2, 3), dtype=np.float16)).dtype
+    torch.float32
+    """
+    x = x.detach() if isinstance(x, Tensor) else torch.as_tensor(x)
+    if x.dtype in (torch.float16, torch.bfloat16):
+        x = x.float()
+    x = check_embeddings(x, name, min_rows=min_rows)
+    if x.ndim != 2:
+        raise ValueError(f"{name} must have shape (N, d), got {tuple(x.shape)}")
+    return x
+
+
+def normalise(x: Tensor, name: str = "embeddings") -> Tensor:
+    """Scale every row to unit Euclidean length: x / |x|.
+
+    Rows are divided by their largest entry first, so lengths from 1e-38 to 1e38 come through. Half precision is
+    computed in float32 and returned in the dtype that came in.
+
+    Args:
+        x: (..., N, d), floating dtype, any scale.
+        name: what the caller calls it, for the error.
+
+    Returns:
+        (..., N, d), unit rows; differentiable.
+
+    Raises:
+        ValueError: a zero row (it has no direction), NaN or infinity.
+
+    Cost: O(N d).
+
+    Example:
+        >>> normalise(torch.tensor([[3.0, 4.0]])).tolist()
+        [[0.6000000238418579, 0.800000011920929]]
+    """
+    check_embeddings(x, name)
+    wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
+    # The direction does not depend on the scale, so the gradient may take this factor for a constant.
+    largest = wide.detach().abs().amax(dim=-1, keepdim=True)
+    if not (largest > 0).all():
+        bad = (largest[..., 0] == 0).nonzero()[0].tolist()
+        raise ValueError(f"{name} has a zero row, which has no direction: row {bad[-1] if len(bad) == 1 else tuple(bad)}")
+    wide = wide / largest
+    return (wide / torch.linalg.vector_norm(wide, dim=-1, keepdim=True)).to(x.dtype)
+
+
+def log_sphere_mgf(kappa: float, d: int) -> float:
+    """log E exp(kappa <u, v>) for a fixed unit v and u uniform on the unit sphere in R^d.
+
+    Formula: log 0F1(; d/2; kappa^2 / 4) = log sum_m (kappa^2/4)^m / (m! (d/2)_m), summed in the log domain, since
+    the Bessel function that is usually put here underflows from about d = 300 on.
+
+    Args:
+        kappa: concentration, any finite number (the value is even in it).
+        d: dimension of the space, at least 1.
+
+    Returns:
+        A float >= 0; 0 at kappa = 0; between 0 and |kappa|.
+
+    Raises:
+        ValueError: kappa not finite or d < 1.
+
+    Cost: O(kappa) terms.
+
+    Relations: the limit of uniformity at parameter t is ``-2t + log_sphere_mgf(2t, d)``; InfoNCE's denominator on the
+    uniform sphere tends to ``log_sphere_mgf(1 / temperature, d)``.
+
+    Example:
+        >>> round(-4 + log_sphere_mgf(4.0, 128), 4)
+        -3.9375
+    """
+    if not math.isfinite(kappa):
+        raise ValueError(f"kappa must be finite, got {kappa}")
+    if d < 1:
+        raise ValueError(f"d must be at least 1, got {d}")
+    if kappa == 0:
+        return 0.0
+    m = torch.arange(int(abs(kappa)) + 100, dtype=torch.float64)
+    half = torch.tensor(d / 2, dtype=torch.float64)
+    terms = m * (2 * math.log(abs(kappa) / 2)) - torch.lgamma(m + 1) - torch.lgamma(half + m) + torch.lgamma(half)
+    return float(torch.logsumexp(terms, 0))
+
+
+def pairwise_log_mean_exp(x: Tensor, scale: float, *, block: int = 2048) -> float:
+    """log of the mean of exp(scale <x_i, x_j>) over all pairs i < j, in blocks.
+
+    Args:
+        x: (N, d) rows, N >= 2; used as they are (normalise them first where cosines are meant).
+        scale: factor on the inner product.
+        block: rows a block; memory is block^2 numbers.
+
+    Returns:
+        A float. Inner products in the dtype of ``x``, sums in float64.
+
+    Raises:
+        ValueError: fewer than two rows, NaN or infinity.
+
+    Cost: O(N^2 d) time, O(block^2 + N d) memory: never an N x N matrix.
+
+    Example:
+        >>> pairwise_log_mean_exp(torch.eye(3), 2.0)
+        0.0
+    """
+    check_embeddings(x, "x", min_rows=2)
+    n = x.shape[0]
+    parts: list[Tensor] = []
+    for i in range(0, n, block):
+        rows = x[i : i + block] * scale
+        for j in range(i, n, block):
+            products = rows @ x[j : j + block].T
+            if i == j:
+                size = products.shape[0]
+                if size == 1:
+                    continue
+                above = torch.ones(size, size, dtype=torch.bool, device=x.device).triu_(1)
+                products = products.masked_fill(~above, -torch.inf)
+            peak = products.amax()
+            parts.append(peak.double() + (products - peak).exp().sum(dtype=torch.float64).log())
+    return float(torch.logsumexp(torch.stack(parts), 0)) - math.log(n * (n - 1) / 2)

@@ -1,0 +1,76 @@
+"""Decoupled contrastive learning: InfoNCE without the positive in its denominator."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from lab.losses.contrastive import two_view_logits, without_diagonal
+
+
+def decoupled(view1: Tensor, view2: Tensor, *, temperature: float | Tensor) -> Tensor:
+    """DCL: NT-Xent with each anchor's own positive left out of the denominator.
+
+    Formula: mean over the 2N rows of log sum over the 2N - 2 negatives of exp(s / tau) - s+ / tau.
+
+    The gradient of NT-Xent with respect to an anchor's logits is q times that of DCL, q = 1 - p(positive): the factor
+    that makes easy positives and small batches learn slowly.
+
+    Args:
+        view1, view2: (..., N, d), N >= 2; row i of one is the other view of row i.
+        temperature: tau > 0, a divisor; a tensor of the leading shape gives each batch of a stack its own.
+
+    Returns:
+        Loss of the leading shape; any sign (it is not bounded by 0); log(2N - 2) when all rows are equal. Lower is
+        better.
+
+    Raises:
+        ValueError: shapes differ, fewer than two rows, a zero or non-finite row, temperature not above 0.
+
+    Cost: O(N^2 d) time, O(N^2) memory.
+
+    Source: decoupled-contrastive-learning (Yeh et al. 2022), the unweighted form over both views.
+
+    Relations: ``nt_xent`` = the same with the positive in the denominator; ``coupling`` measures q.
+
+    Example:
+        >>> round(decoupled(torch.ones(4, 3), torch.ones(4, 3), temperature=0.5).item(), 4)
+        1.7918
+    """
+    cross, own1, own2 = two_view_logits(view1, view2, temperature)
+    positive = torch.diagonal(cross, dim1=-2, dim2=-1)
+    others = without_diagonal(cross)
+    first = torch.logsumexp(torch.cat([others, own1], -1), -1)
+    second = torch.logsumexp(torch.cat([others.mT, own2], -1), -1)
+    return ((first + second) / 2 - positive).mean(-1)
+
+
+def coupling(view1: Tensor, view2: Tensor, *, temperature: float | Tensor) -> Tensor:
+    """The negative-positive coupling factor q of NT-Xent, one a row of either view.
+
+    Formula: q = 1 - exp(s+ / tau) / (exp(s+ / tau) + sum over negatives exp(s / tau)).
+
+    Args:
+        view1, view2: (..., N, d), N >= 2.
+        temperature: tau > 0, a divisor.
+
+    Returns:
+        (..., 2N) in 0 .. 1, rows of ``view1`` first; (2N - 2) / (2N - 1) when all rows are equal. Near 0 the row
+        hardly learns any more.
+
+    Raises: as ``decoupled``. Cost: O(N^2 d) time, O(N^2) memory.
+
+    Source: decoupled-contrastive-learning, equation for q_B.
+
+    Example:
+        >>> coupling(torch.eye(2), torch.eye(2), temperature=100.0).mean().round(decimals=2).item()
+        0.6600000262260437
+    """
+    cross, own1, own2 = two_view_logits(view1, view2, temperature)
+    positive = torch.diagonal(cross, dim1=-2, dim2=-1)
+    others = without_diagonal(cross)
+    negatives = torch.cat(
+        [torch.logsumexp(torch.cat([others, own1], -1), -1), torch.logsumexp(torch.cat([others.mT, own2], -1), -1)], -1
+    )
+    # sigmoid(negatives - positive) is q without ever forming 1 - p, which loses all digits when p is near 1.
+    return torch.sigmoid(negatives - torch.cat([positive, positive], -1))
