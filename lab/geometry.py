@@ -103,7 +103,7 @@ def as_rows(x: Any, name: str = "embeddings", *, min_rows: int = 1) -> Tensor:
     return x
 
 
-def normalise(x: Tensor, name: str = "embeddings") -> Tensor:
+def normalise(x: Tensor, name: str = "embeddings", *, min_rows: int = 1) -> Tensor:
     """Scale every row to unit Euclidean length: x / |x|.
 
     Rows are divided by their largest entry first, so lengths from 1e-38 to 1e38 come through. Half precision is
@@ -112,6 +112,7 @@ def normalise(x: Tensor, name: str = "embeddings") -> Tensor:
     Args:
         x: (..., N, d), floating dtype, any scale.
         name: what the caller calls it, for the error.
+        min_rows: smallest N that makes sense for the caller.
 
     Returns:
         (..., N, d), unit rows; differentiable.
@@ -125,13 +126,14 @@ def normalise(x: Tensor, name: str = "embeddings") -> Tensor:
         >>> normalise(torch.tensor([[3.0, 4.0]])).tolist()
         [[0.6000000238418579, 0.800000011920929]]
     """
-    check_embeddings(x, name)
+    check_embeddings(x, name, min_rows=min_rows)
     wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
     # The direction does not depend on the scale, so the gradient may take this factor for a constant.
     largest = wide.detach().abs().amax(dim=-1, keepdim=True)
     if not (largest > 0).all():
         bad = (largest[..., 0] == 0).nonzero()[0].tolist()
-        raise ValueError(f"{name} has a zero row, which has no direction: row {bad[-1] if len(bad) == 1 else tuple(bad)}")
+        where = bad[-1] if len(bad) == 1 else tuple(bad)
+        raise ValueError(f"{name} has a zero row, which has no direction: row {where}")
     wide = wide / largest
     return (wide / torch.linalg.vector_norm(wide, dim=-1, keepdim=True)).to(x.dtype)
 

@@ -1,7 +1,7 @@
 """Losses: pure functions on tensors, one file a family.
 
-Every loss takes rows (..., N, d), works on the last two axes and returns a value of the leading shape, so that a stack of
-seeds is trained as one. Losses on cosines normalise inside; ``temperature`` is always a divisor.
+Every loss takes rows (..., N, d), works on the last two axes and returns a value of the leading shape, so that a stack
+of seeds is trained as one. Losses on cosines normalise inside; ``temperature`` is always a divisor.
 """
 
 from lab.losses.contrastive import info_nce, nt_xent, symmetric_info_nce

@@ -10,13 +10,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lab.geometry import check_embeddings, check_positive, check_same_shape, normalise
+from lab.geometry import check_positive, check_same_shape, normalise
 
 
 def unit_rows(x: Tensor, name: str, *, min_rows: int = 1) -> Tensor:
-    """Checked unit rows in at least float32: cosines and their exponentials want more digits than half precision has."""
-    check_embeddings(x, name, min_rows=min_rows)
-    return normalise(x.float() if x.dtype in (torch.float16, torch.bfloat16) else x, name)
+    """Checked unit rows in at least float32: exponentials of cosines want more digits than half precision has."""
+    half = isinstance(x, Tensor) and x.dtype in (torch.float16, torch.bfloat16)
+    return normalise(x.float() if half else x, name, min_rows=min_rows)
 
 
 def divisor(temperature: float | Tensor, axes: int = 2) -> float | Tensor:
@@ -112,9 +112,9 @@ def two_view_logits(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Logits of both views' anchors against the other view and against their own.
 
-    Returns ``(cross, own1, own2)``, each (..., N, N): ``cross[i, j]`` compares row i of view 1 with row j of view 2 (its
-    diagonal holds the positives, less the margin), ``own`` compares a view with itself and has minus infinity on the
-    diagonal.
+    Returns ``(cross, own1, own2)``, each (..., N, N): ``cross[i, j]`` compares row i of view 1 with row j of view 2
+    (its diagonal holds the positives, less the margin), ``own`` compares a view with itself and has minus infinity on
+    the diagonal.
     """
     check_same_shape(view1, view2, ("view1", "view2"))
     a, b, tau = unit_rows(view1, "view1", min_rows=2), unit_rows(view2, "view2"), divisor(temperature)
