@@ -18,7 +18,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#5
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*", "<", ">")
 PANEL, INK, GRID = "#FCFCFB", "#24292F", "#DADDE1"
 
-_STYLE = {
+_STYLE: dict[str, Any] = {
     "figure.facecolor": PANEL,
     "axes.facecolor": PANEL,
     "savefig.facecolor": PANEL,
@@ -75,7 +75,8 @@ def figure(
     import matplotlib.pyplot as plt
     from cycler import cycler
 
-    with plt.rc_context({**_STYLE, "axes.prop_cycle": cycler(color=COLOURS)}):
+    style: Any = {**_STYLE, "axes.prop_cycle": cycler(color=COLOURS)}
+    with plt.rc_context(style):
         size = (width or (5.2 if columns == 1 else 4.1 * columns), height * rows)
         drawn, panels = plt.subplots(rows, columns, figsize=size, layout="constrained", **axes)
         if title:
