@@ -6,7 +6,9 @@ of seeds is trained as one. Losses on cosines normalise inside; ``temperature`` 
 
 from lab.losses.contrastive import info_nce, nt_xent, symmetric_info_nce
 from lab.losses.decoupled import coupling, decoupled
+from lab.losses.multiview import mv_dhel, mv_dhel_parts, mv_info_nce, pairwise_info_nce
 from lab.losses.regularisers import align_uniform, alignment, uniformity
+from lab.losses.symile import multilinear_product, multilinear_scores, symile
 
 __all__ = [
     "align_uniform",
@@ -14,7 +16,14 @@ __all__ = [
     "coupling",
     "decoupled",
     "info_nce",
+    "multilinear_product",
+    "multilinear_scores",
+    "mv_dhel",
+    "mv_dhel_parts",
+    "mv_info_nce",
     "nt_xent",
+    "pairwise_info_nce",
+    "symile",
     "symmetric_info_nce",
     "uniformity",
 ]
