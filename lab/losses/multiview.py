@@ -97,9 +97,7 @@ def pairwise_info_nce(views: Tensor | Sequence[Tensor], *, temperature: float | 
     return terms.masked_fill(_same_view(v, z.device), 0).sum((-2, -1)) / (v * (v - 1))
 
 
-def mv_info_nce(
-    views: Tensor | Sequence[Tensor], *, temperature: float | Tensor, own_view: bool = False
-) -> Tensor:
+def mv_info_nce(views: Tensor | Sequence[Tensor], *, temperature: float | Tensor, own_view: bool = False) -> Tensor:
     """MV-InfoNCE: all pairs of views inside one logarithm a sample, still coupled by the positives below the line.
 
     Formula: - mean_i log [ sum over l != m of exp(s(il, im) / tau) / sum over l != m and j of exp(s(il, jm) / tau) ].
