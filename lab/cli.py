@@ -1,0 +1,299 @@
+"""The console script ``lab``: what a person types. Each command is wired to a plain function; nothing is decided here."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand
+
+HELP = """
+What papers claim about the geometry of learned embeddings, measured.
+
+**lab run** executes the notebooks, judges their claims and builds a gallery of pages to read.
+"""
+
+app = typer.Typer(
+    name="lab",
+    help=HELP,
+    rich_markup_mode="markdown",
+    no_args_is_help=True,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+data_app = typer.Typer(help="The embedded data sets: list them, or check their bytes.", add_completion=False)
+app.add_typer(data_app, name="data")
+
+
+class RunCommand(TyperCommand):
+    """Lets ``-p`` take two words, NAME and VALUE, any number of times."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Fold each ``-p NAME VALUE`` into one word before the usual parsing."""
+        return super().parse_args(ctx, folded(args))
+
+
+def folded(args: Sequence[str]) -> list[str]:
+    """The arguments with every ``-p NAME VALUE`` as ``-p NAME=VALUE``.
+
+    Raises:
+        ValueError: a ``-p`` that two words do not follow.
+
+    Example:
+        >>> folded(["uniformity", "-p", "steps", "30", "-j", "2"])
+        ['uniformity', '-p', 'steps=30', '-j', '2']
+    """
+    rest, made = list(args), []
+    while rest:
+        word = rest.pop(0)
+        made.append(word)
+        if word in ("-p", "--parameter"):
+            # NAME=VALUE in one word is accepted as well
+            if rest and "=" in rest[0]:
+                continue
+            if len(rest) < 2:
+                raise ValueError(f"{word} needs a name and a value: {word} NAME VALUE")
+            made.append(f"{rest.pop(0)}={rest.pop(0)}")
+    return made
+
+
+@app.command(cls=RunCommand)
+def run(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[THEME|NOTEBOOK]...", help="Themes or notebooks; all of them if none is named."),
+    ] = None,
+    profile: Annotated[
+        str, typer.Option(metavar="PROFILE", help="smoke (20 s, no verdicts), standard (minutes) or large (GPU).")
+    ] = "standard",
+    seed: Annotated[int, typer.Option(metavar="N", help="Base seed; the ledger is made with 0.")] = 0,
+    workers: Annotated[
+        int | None,
+        typer.Option("--jobs", "-j", metavar="N", help="Notebooks at a time. Default: one a core, at most 4."),
+    ] = None,
+    parameter: Annotated[
+        list[str] | None,
+        typer.Option("--parameter", "-p", metavar="NAME VALUE", help="Set a parameter of the notebooks; repeatable."),
+    ] = None,
+    changed: Annotated[
+        bool, typer.Option("--changed", help="Run only what changed since it was recorded.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Run also what is finished and unchanged.")] = False,
+    timeout: Annotated[
+        float | None,
+        typer.Option(metavar="SECONDS", help="Limit for each notebook. Default: 120 at smoke, 600 at standard."),
+    ] = None,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Run afresh and compare the verdicts with the ledger.")
+    ] = False,
+    budget: Annotated[
+        float | None, typer.Option(metavar="MINUTES", help="With --verify: stop after so many minutes.")
+    ] = None,
+    draw: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="With --verify: seed of the drawn order. Default: the date."),
+    ] = None,
+    stability: Annotated[
+        int | None, typer.Option(metavar="K", help="Repeat with K other base seeds; note how often verdicts agree.")
+    ] = None,
+) -> None:
+    """Execute notebooks, judge their claims, keep the ledger and build the gallery.
+
+    A name is a theme (uniformity), a notebook (02-temperature, uniformity/02-temperature) or a path. What is finished
+    and unchanged is taken over, so a run that was interrupted goes on where it stopped.
+
+    The exit code is 0 if all is well, 1 if a notebook failed or a verdict is not the expected one, 2 for a mistake in
+    the command.
+    """
+    from lab.collection.place import root
+    from lab.collection.runner import Request, default_workers
+    from lab.collection.runner import run as run_notebooks
+
+    pairs = [(name, value) for name, _, value in (text.partition("=") for text in parameter or [])]
+    count = default_workers() if workers is None else workers
+    request = Request(names or (), profile, seed, count, pairs, changed, force, timeout)
+    if not verify and (budget is not None or draw is not None):
+        raise ValueError(f"{'--budget' if budget is not None else '--draw'} goes with --verify only")
+    if verify or stability is not None:
+        mode = "--verify" if verify else "--stability"
+        others = {
+            "--profile": profile != "standard",
+            "--seed": seed != 0,
+            "--parameter": bool(pairs),
+            "--changed": changed,
+            "--stability": verify and stability is not None,
+            "--force": verify and force,
+        }
+        if clash := next((name for name, used in others.items() if used), None):
+            raise ValueError(f"{mode} cannot be combined with {clash}: it is about the recorded runs")
+    if verify:
+        from lab.collection.verify import verify as verify_ledger
+
+        code = verify_ledger(root(), request, budget, datetime.date.today().toordinal() if draw is None else draw)
+    elif stability is not None:
+        from lab.collection.stability import stability as measure_stability
+
+        code = measure_stability(root(), request, stability)
+    else:
+        code = run_notebooks(root(), request)
+    raise typer.Exit(code)
+
+
+@app.command()
+def check(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[THEME|NOTEBOOK]...", help="Themes or notebooks; all of them if none is named."),
+    ] = None,
+) -> None:
+    """Check that notebooks are built as the collection wants them. Nothing is executed."""
+    from lab.collection import check as checker
+    from lab.collection.place import choose, name_of, root
+
+    base, bad = root(), 0
+    paths = choose(base, names or ())
+    for path in paths:
+        for problem in checker.check(path, base):
+            bad += 1
+            typer.echo(f"{name_of(path)}: {problem}")
+    typer.echo(f"{len(paths)} notebooks, {bad} problems")
+    raise typer.Exit(1 if bad else 0)
+
+
+@app.command()
+def strip(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[THEME|NOTEBOOK]...", help="Themes or notebooks; all of them if none is named."),
+    ] = None,
+    verify: Annotated[bool, typer.Option("--verify", help="Change nothing; say which are not stripped.")] = False,
+) -> None:
+    """Remove outputs and volatile metadata from notebooks, the form they are kept in."""
+    from lab.collection.place import choose, name_of, root
+    from lab.collection.strip import is_stripped
+    from lab.collection.strip import strip as strip_notebook
+
+    paths = choose(root(), names or ())
+    touched = [path for path in paths if (not is_stripped(path) if verify else strip_notebook(path))]
+    for path in touched:
+        typer.echo(f"{name_of(path)}: {'not stripped' if verify else 'stripped'}")
+    typer.echo(f"{len(paths)} notebooks, {len(touched)} {'to be stripped (lab strip)' if verify else 'changed'}")
+    raise typer.Exit(1 if verify and touched else 0)
+
+
+@app.command()
+def new(
+    theme: Annotated[str, typer.Argument(metavar="THEME", help="Folder under notebooks/, made if need be.")],
+    slug: Annotated[str, typer.Argument(metavar="SLUG", help="File name such as 06-my-question.")],
+) -> None:
+    """Start a notebook from the template; it runs and passes `lab check` as it is."""
+    from lab.collection import template
+    from lab.collection.place import root
+
+    typer.echo(template.new(root(), theme, slug))
+
+
+@app.command()
+def gallery() -> None:
+    """Build the pages of the gallery from the finished runs on disk."""
+    from lab.collection import gallery as pages
+    from lab.collection.place import root
+
+    typer.echo(pages.build(root(), None, complete=True))
+
+
+@app.command()
+def papers(
+    theme: Annotated[str | None, typer.Option(metavar="THEME", help="Only the papers of one theme.")] = None,
+    missing: Annotated[
+        bool, typer.Option("--missing", help="Only papers to be reproduced or sketched that no notebook takes up.")
+    ] = False,
+    update: Annotated[
+        bool, typer.Option("--update", help="First bring the notebooks named in data/papers.csv up to date.")
+    ] = False,
+) -> None:
+    """List the papers, how far each is taken up, and the notebooks that do so."""
+    from lab.collection import papers as listed
+    from lab.collection.place import root
+
+    base = root()
+    if update:
+        listed.update(base)
+    rows = listed.listing(base, theme, missing)
+    _table(["key", "theme", "scope", "notebooks"], [[p.key, p.theme, p.scope, p.notebooks] for p in rows])
+    typer.echo(f"{len(rows)} papers")
+
+
+@data_app.callback(invoke_without_command=True)
+def data(ctx: typer.Context) -> None:
+    """The embedded data sets: list them, or check their bytes with `lab data verify`."""
+    if ctx.invoked_subcommand is None:
+        from lab.datasets import manifest
+
+        rows = manifest.listing()
+        _table(
+            ["name", "MB", "files", "what", "licence"],
+            [[str(row[k]) for k in ("name", "mb", "files", "what", "licence")] for row in rows],
+        )
+
+
+@data_app.command("verify")
+def data_verify() -> None:
+    """Check every file of the data folder against the SHA-256 of the manifest."""
+    from lab.datasets import manifest
+
+    problems = manifest.verify()
+    for problem in problems:
+        typer.echo(problem)
+    count = len(manifest.entries())
+    typer.echo(f"{count} files, {len(problems)} problems" if problems else f"{count} files, all as in the manifest")
+    raise typer.Exit(1 if problems else 0)
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    from rich.table import Table
+
+    from lab.collection.progress import console
+
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for head in heads:
+        table.add_column(head, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    console().print(table)
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Run the command line; a person's mistake ends with one line on stderr and exit code 2.
+
+    Args:
+        args: words after ``lab``; those of the process if None.
+
+    Set the environment variable LAB_TRACEBACK to see where in the code an error came from.
+    """
+    try:
+        code = app(args=None if args is None else list(args), prog_name="lab", standalone_mode=False)
+    except typer.TyperException as error:
+        code = _complain(error.format_message(), getattr(error, "exit_code", 2))
+    except ValueError as error:
+        if os.environ.get("LAB_TRACEBACK"):
+            raise
+        code = _complain(str(error), 2)
+    except (KeyboardInterrupt, typer.Abort):
+        code = _complain("interrupted", 130)
+    except BrokenPipeError:  # the reader of our output, such as `head`, went away
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+        code = 1
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _complain(message: str, code: int) -> int:
+    line = " ".join(message.split())
+    if line:
+        print(f"lab: {line}", file=sys.stderr)
+    return code

@@ -1,0 +1,125 @@
+"""What a result depends on, as a hash: the notebook's code, its parameters, the science code, the data and the pins."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import io
+import json
+import tokenize
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from lab.collection.notebook import source
+
+PACKAGE = Path(__file__).resolve().parents[1]
+# The files of the collection wing that decide what a notebook records; the others only show or schedule it.
+_JUDGING = ("session", "claims", "rules", "statistics", "exercises")
+_NOT_SCIENCE = ("__init__.py", "__main__.py", "cli.py")
+
+
+def run_key(notebook: Mapping[str, Any], parameters: Mapping[str, Any], base: Path, code: str | None = None) -> str:
+    """Key of one run: equal keys mean that running again would give the same result.
+
+    Args:
+        notebook: the notebook as nbformat or ``json`` reads it; only its code cells count, not its prose.
+        parameters: a value for every parameter, the profile among them.
+        base: root of the collection, for ``data/manifest.json`` and ``constraints.txt``.
+        code: `code_hash()` where the caller has it already.
+
+    Returns:
+        64 hexadecimal digits.
+    """
+    cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    parts = {
+        "cells": [source(cell).rstrip() for cell in cells],
+        "parameters": {name: [type(value).__name__, value] for name, value in parameters.items()},
+        "code": code or code_hash(),
+        "data": data_hash(base),
+        "pins": pins(base),
+    }
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def code_hash(package: Path = PACKAGE) -> str:
+    """Hash of the science code of `package` and of the files that judge claims.
+
+    Comments, docstrings, blank lines and trailing spaces do not count, so that explaining something better makes no
+    notebook run again. The same under every version of Python.
+
+    Args:
+        package: folder of the package ``lab``.
+
+    Returns:
+        64 hexadecimal digits.
+    """
+    digest = hashlib.sha256()
+    for path in _science(package):
+        digest.update(path.relative_to(package).as_posix().encode() + b"\0")
+        digest.update(essence(path.read_text(encoding="utf-8")).encode() + b"\0")
+    return digest.hexdigest()
+
+
+def _science(package: Path) -> Iterator[Path]:
+    judging = {package / "collection" / f"{name}.py" for name in _JUDGING}
+    for path in sorted(package.rglob("*.py"), key=lambda p: p.relative_to(package).as_posix()):
+        inside = path.relative_to(package).parts
+        if path in judging or (inside[0] != "collection" and inside[0] not in _NOT_SCIENCE):
+            yield path
+
+
+def data_hash(base: Path) -> str:
+    """Hash of which bytes each declared data file must have; sources and licences may be reworded freely."""
+    text = (base / "data" / "manifest.json").read_bytes()
+    try:
+        files = sorted((entry["path"], entry["sha256"]) for entry in json.loads(text)["files"])
+    except (ValueError, KeyError, TypeError):
+        return hashlib.sha256(text).hexdigest()
+    return hashlib.sha256(json.dumps(files).encode()).hexdigest()
+
+
+def pins(base: Path) -> list[str]:
+    """The pinned versions of ``constraints.txt``, ordered, without comments; empty where there is no such file."""
+    path = base / "constraints.txt"
+    if not path.is_file():
+        return []
+    lines = (line.split("#")[0].strip() for line in path.read_text(encoding="utf-8").splitlines())
+    return sorted(line for line in lines if line)
+
+
+def essence(code: str) -> str:
+    """Python code without comments, docstrings, blank lines and trailing spaces; unchanged if it does not parse.
+
+    Example:
+        >>> essence('def f(x):  # twice\\n    "Double."\\n\\n    return 2 * x\\n')
+        'def f(x):\\n    return 2 * x'
+    """
+    try:
+        tree = ast.parse(code)
+        tokens = list(tokenize.generate_tokens(io.StringIO(code).readline))
+    except (SyntaxError, tokenize.TokenError):
+        return code
+    lines = code.split("\n")
+    for token in tokens:
+        if token.type == tokenize.COMMENT:
+            row, column = token.start
+            lines[row - 1] = lines[row - 1][:column]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            for row in _docstring_rows(node, lines):
+                lines[row - 1] = ""
+    return "\n".join(line.rstrip() for line in lines if line.strip())
+
+
+def _docstring_rows(
+    node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef, lines: list[str]
+) -> range:
+    first = node.body[0] if node.body else None
+    if not (isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str)):
+        return range(0)
+    # Rows are dropped whole, so nothing else may stand on them.
+    alone_before = len(lines[first.lineno - 1]) - len(lines[first.lineno - 1].lstrip()) == first.col_offset
+    last = first.end_lineno or first.lineno
+    alone_after = len(node.body) == 1 or node.body[1].lineno > last
+    return range(first.lineno, last + 1) if alone_before and alone_after else range(0)
