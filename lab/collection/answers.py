@@ -6,6 +6,9 @@ from typing import Any
 
 import numpy as np
 
+# what a dtype holds: truth values, whole numbers, real numbers, complex numbers
+_LADDER = {"b": 0, "i": 1, "u": 1, "f": 2, "c": 3}
+
 
 def difference(answer: Any, expected: Any, tolerance: float) -> str | None:
     """What is wrong with `answer`, or None when it agrees with `expected`.
@@ -36,7 +39,8 @@ def difference(answer: Any, expected: Any, tolerance: float) -> str | None:
 
 def _sequence(answer: Any, expected: Any, tolerance: float) -> str | None:
     if not isinstance(answer, (tuple, list)):
-        return f"the answer is of type {type(answer).__name__}, expected {len(expected)} values: return them as a tuple."
+        kind = type(answer).__name__
+        return f"the answer is of type {kind}, expected {len(expected)} values: return them as a tuple."
     if len(answer) != len(expected):
         return f"{len(answer)} values are returned, expected {len(expected)}."
     for i, (a, e) in enumerate(zip(answer, expected, strict=True)):
@@ -80,14 +84,11 @@ def _shape(got: np.ndarray, want: np.ndarray) -> str | None:
 
 
 def _dtype(got: np.ndarray, want: np.ndarray) -> str | None:
-    # integers are fine where floats are expected only as long as they are plain numbers
-    if got.dtype.kind == "b" and want.dtype.kind != "b" or got.dtype.kind != "b" and want.dtype.kind == "b":
-        return f"the dtype is {got.dtype}, expected {want.dtype}."
-    if want.dtype.kind in "iu" and got.dtype.kind in "fc" or want.dtype.kind in "f" and got.dtype.kind == "c":
-        return f"the dtype is {got.dtype}, expected {want.dtype}." if got.ndim else None
-    if want.dtype.kind == "f" and got.dtype.kind in "iu" and got.ndim:
-        return f"the dtype is {got.dtype}, expected {want.dtype}: a division or a conversion to float is missing."
-    return None
+    g, w = _LADDER[got.dtype.kind], _LADDER[want.dtype.kind]
+    if g == w or (got.ndim == 0 and 0 not in (g, w)):  # a plain 2 stands for 2.0, but a truth value is no number
+        return None
+    hint = ": a division or a conversion to float is missing" if (g, w) == (1, 2) else ""
+    return f"the dtype is {got.dtype}, expected {want.dtype}{hint}."
 
 
 def _not_finite(got: np.ndarray, want: np.ndarray) -> str | None:
@@ -100,7 +101,7 @@ def _not_finite(got: np.ndarray, want: np.ndarray) -> str | None:
 
 def _value(got: np.ndarray, want: np.ndarray, tolerance: float) -> str | None:
     rounding = max(float(np.finfo(a.dtype).eps) if a.dtype.kind in "fc" else 0.0 for a in (got, want))
-    g, w = got.astype(np.complex128 if got.dtype.kind == "c" else np.float64), want.astype(np.float64)
+    g, w = (a.astype(np.complex128 if a.dtype.kind == "c" else np.float64) for a in (got, want))
     allowed = max(tolerance, 64 * rounding) * np.maximum(1.0, np.abs(np.where(np.isfinite(w), w, 1.0)))
     with np.errstate(invalid="ignore"):
         off = ~((np.abs(g - w) <= allowed) | (g == w) | (np.isnan(g) & np.isnan(w)))
@@ -114,7 +115,7 @@ def _value(got: np.ndarray, want: np.ndarray, tolerance: float) -> str | None:
     if (np.abs(g + w) <= allowed).all():
         return f"the sign is turned round: {seen}"
     safe = np.abs(w) > allowed
-    if safe.any() and np.isfinite(w).all() and got.dtype.kind != "c":
+    if safe.any() and np.isfinite(w).all() and "c" not in (got.dtype.kind, want.dtype.kind):
         ratio = float(np.median(g[safe] / w[safe]))
         if ratio > 0 and (np.abs(g - ratio * w) <= allowed * max(1.0, ratio)).all() and off.size > 1:
             return f"every value is {ratio:.4g} times the expected one: {seen}"

@@ -1,0 +1,115 @@
+"""What ``lab check`` finds: notebooks that break the collection's rules, and lists that do not fit together."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab.collection import assignments, declarations, papers, place, structure
+from lab.collection.notebook import SLUG, THEME, Notebook, read, source
+from lab.collection.strip import is_stripped
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One broken rule: the file from the root, the cell ("" for the whole file), the rule's name, what to do."""
+
+    file: str
+    cell: str
+    rule: str
+    message: str
+
+    def __str__(self) -> str:
+        where = f"{self.file}, {self.cell}" if self.cell else self.file
+        return f"{where}: {self.message} [{self.rule}]"
+
+
+def problems(root: Path) -> list[Problem]:
+    """Every broken rule in the collection under `root`, in the order of the files; empty when all is well.
+
+    Args:
+        root: root of the collection, with ``notebooks/`` and ``data/papers.csv``.
+
+    Cost: reads every notebook once; runs nothing.
+    """
+    root = Path(root)
+    keys: set[str] | None = None
+    found: list[Problem] = []
+    try:
+        keys = {paper.key for paper in papers.papers(root)}
+    except ValueError as error:
+        found = [Problem("data/papers.csv", "", "papers", str(error))]
+    slugs: dict[str, set[str] | None] = {}
+    for path in place.notebooks(root):
+        found += notebook_problems(path, root, keys)
+        try:
+            slugs[place.name_of(path)] = declarations.slugs(read(path))
+        except ValueError:
+            slugs[place.name_of(path)] = None
+    return found + list(_ledger(root, slugs))
+
+
+def notebook_problems(path: Path, root: Path, keys: set[str] | None = None) -> list[Problem]:
+    """Every broken rule in one notebook.
+
+    Args:
+        path: the notebook's file.
+        root: root of the collection; problems name the file from there.
+        keys: the keys of ``data/papers.csv``; None leaves paper keys unchecked.
+    """
+    file = path.relative_to(root).as_posix()
+    try:
+        notebook = read(path)
+    except ValueError as error:
+        return [Problem(file, "", "format", str(error))]
+    found = []
+    if not THEME.fullmatch(path.parent.name) or not SLUG.fullmatch(path.stem):
+        found.append(Problem(file, "", "name", "expected notebooks/<theme>/NN-words.ipynb in lower case with hyphens"))
+    several = [module.findings(notebook) for module in (structure, assignments, declarations)]
+    for each in [*several, _papers(notebook, keys)]:
+        found += [Problem(file, _cell(notebook, at), rule, message) for at, rule, message in each]
+    if not is_stripped(path):
+        found.append(Problem(file, "", "stripped", "not in its canonical form: run `lab strip`"))
+    return found
+
+
+def _cell(notebook: Notebook, at: int | None) -> str:
+    if at is None or not 0 <= at < len(notebook["cells"]):
+        return ""
+    cell = notebook["cells"][at]
+    begin = source(cell).strip().split("\n")[0][:40]
+    return f"cell {at + 1} ({begin})" if begin else f"cell {at + 1}"
+
+
+def _papers(notebook: Notebook, keys: set[str] | None) -> Iterator[tuple[int | None, str, str]]:
+    lab = notebook.get("metadata", {}).get("lab", {})
+    named = lab.get("papers", []) if isinstance(lab, dict) else []
+    for key in named if isinstance(named, list) else []:
+        if keys is not None and key not in keys:
+            yield None, "papers", f"the paper {key!r} of lab.papers is not in data/papers.csv"
+    for claim in declarations.declarations(notebook):
+        key = claim.texts.get("paper")
+        if key is not None and keys is not None and key not in keys:
+            yield claim.cell, "papers", f"the paper {key!r} of claim {claim.slug!r} is not in data/papers.csv"
+
+
+def _ledger(root: Path, slugs: dict[str, set[str] | None]) -> Iterator[Problem]:
+    path = root / "data" / "ledger.csv"
+    if not path.exists():
+        return
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    seen: set[str] = set()
+    for number, row in enumerate(rows, start=2):
+        key = row.get("key") or ""
+        name, _, slug = key.partition("#")
+        known = slugs.get(name)
+        if key in seen:
+            yield Problem("data/ledger.csv", f"row {number}", "ledger", f"the key {key} stands there twice")
+        elif name not in slugs:
+            yield Problem("data/ledger.csv", f"row {number}", "ledger", f"{key} belongs to no notebook")
+        elif known is not None and slug not in known:
+            yield Problem("data/ledger.csv", f"row {number}", "ledger", f"{name} declares no claim {slug!r}")
+        seen.add(key)
