@@ -12,6 +12,7 @@ from typing import Any
 from rich.console import Console
 
 from lab.collection import cache, jobs, ledger, parameters, place, progress, schedule
+from lab.collection.imports import skip_iri_grammar
 from lab.collection.jobs import Job
 from lab.collection.outcome import OK
 
@@ -165,6 +166,7 @@ def record(done: Sequence[tuple[Job, dict[str, Any]]], base: Path, shares: Mappi
 
 def show(base: Path, results: list[dict[str, Any]], shown: Console, *, complete: bool) -> Path | None:
     """Bring the gallery up to date; a fault there is said and stops nothing."""
+    skip_iri_grammar()
     try:
         from lab.collection import gallery
 

@@ -17,6 +17,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from lab.collection.imports import skip_iri_grammar
+
 
 def main() -> int:
     """Execute the notebook of the job and say how it went."""
@@ -30,6 +32,7 @@ def main() -> int:
 
 
 def _execute(job: dict[str, Any]) -> dict[str, Any] | None:
+    skip_iri_grammar()
     import papermill
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
 
