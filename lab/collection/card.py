@@ -19,16 +19,13 @@ def number(value: float, low: float, high: float) -> str:
     >>> number(0.61803, 0.55, 0.68), number(12.0, 12.0, 12.0)
     ('0.618', '12')
     """
-    width = high - low
-    largest = max(abs(low), abs(high), abs(value))
-    if width <= 0 or largest == 0:
-        return f"{value:.4g}"
-    digits = min(8, max(3, 2 + math.floor(math.log10(largest)) - math.floor(math.log10(width))))
-    text = f"{value:.{digits}g}"
-    if abs(value) >= 1e-4 and "e" not in text:
-        places = max(0, digits - 1 - math.floor(math.log10(largest)))
-        text = f"{value:.{min(places, 10)}f}"
-    return text
+    width, largest = high - low, max(abs(low), abs(high), abs(value))
+    if width <= 0:
+        return f"{value:.6g}"
+    if largest < 1e-3:
+        return f"{value:.3g}"
+    places = min(6, max(0, 1 - math.floor(math.log10(width / 2))))  # two digits of the half-width
+    return f"{value:.{places}f}"
 
 
 def text(record: Mapping[str, Any]) -> str:
@@ -59,10 +56,10 @@ def html(record: Mapping[str, Any]) -> str:
         f'font-weight:600;white-space:nowrap">{escape(record["verdict"])}</span></div>'
         f'<div style="margin-top:.35em">{escape(record["quantity"])}: '
         f"<strong>{spread(record)}</strong>{unit} "
-        f'<span style="{faint}">(95 % interval over {record["n"]} seeds)</span></div>'
+        f'<span style="{faint}">({_over(record)})</span></div>'
         f"{_picture(record, colour)}"
         f'<div style="{faint}">Control, {escape(control["text"])}: {spread(control)}{unit}.</div>'
-        f'<div style="{faint}">{escape(record["reason"].capitalize())}.{surprise} '
+        f'<div style="{faint}">{escape(_capital(_nice(record["reason"])))}{surprise}. '
         f'Paper: <code style="font-size:.95em;background:none;color:inherit">{escape(record["paper"])}</code></div>'
         "</div>"
     )
@@ -74,6 +71,20 @@ def spread(part: Mapping[str, Any]) -> str:
     if low == high:
         return number(value, low, high)
     return f"{number(value, low, high)} [{number(low, low, high)}, {number(high, low, high)}]"
+
+
+def _over(record: Mapping[str, Any]) -> str:
+    if record["low"] == record["high"]:
+        return f"the same in all {record['n']} seeds"
+    return f"95\u00a0% interval over {record['n']}\u00a0seeds"
+
+
+def _nice(words: str) -> str:
+    return words.replace(">=", "≥").replace("<=", "≤")
+
+
+def _capital(words: str) -> str:
+    return words[:1].upper() + words[1:]
 
 
 def _unit(record: Mapping[str, Any]) -> str:
@@ -114,7 +125,7 @@ def _picture(record: Mapping[str, Any], colour: str) -> str:
     for x in limits:
         parts.append(f'<path d="M{at(x)} 18V{_AXIS}" stroke="#3b82c4" stroke-width="1.5"/>')
     middle = min(max((start + end) / 2, _LEFT + 60), _RIGHT - 60)
-    parts.append(f'<text x="{middle}" y="12" text-anchor="middle" {font}>rule: {escape(rule["text"])}</text>')
+    parts.append(f'<text x="{middle}" y="12" text-anchor="middle" {font}>rule: {escape(_nice(rule["text"]))}</text>')
     for name, y in (("measured", _TOP), ("control", _CONTROL)):
         parts.append(f'<text x="0" y="{y + 4}" {font}>{name}</text>')
     # each seed as a faint dot behind the interval
