@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
-# mid-tone fills: white text on them and the fills themselves on white or black keep a contrast of 4.5 and 3
-COLOURS = {"supported": "#1b7f53", "refuted": "#b5382e", "inconclusive": "#8a6410", "not judged": "#5c6b7a"}
+# mid-tone fills: white text on them and the fills themselves on white or black keep a contrast of 4.5 and 3; blue,
+# vermilion and grey stay apart for colour-blind readers, which green, red and ochre do not
+COLOURS = {"supported": "#0a67a3", "refuted": "#b8420f", "inconclusive": "#6b6357", "not judged": "#5c6b7a"}
 _WIDTH, _LEFT, _RIGHT = 640, 84, 620
 _TOP, _CONTROL, _AXIS = 34, 62, 84
 
