@@ -175,7 +175,8 @@ def store(base: Path, result: Mapping[str, Any], work: Path) -> Path:
 def results(base: Path) -> list[dict[str, Any]]:
     """Every whole result on disk, newest first; what is damaged is passed over."""
     found = [_read(path) for path in sorted(runs(base).glob("[!.]*/result.json"))]
-    whole = [r for r in found if isinstance(r, dict) and {"theme", "notebook", "key", "finished"} <= r.keys()]
+    needed = {"theme", "notebook", "profile", "status", "seconds", "key", "finished"}
+    whole = [result for result in found if result is not None and needed <= result.keys()]
     return sorted(whole, key=lambda r: str(r["finished"]), reverse=True)
 
 
@@ -189,8 +190,9 @@ def prune(base: Path) -> None:
             shutil.rmtree(runs(base) / result["key"], ignore_errors=True)
 
 
-def _read(path: Path) -> Any:
+def _read(path: Path) -> dict[str, Any] | None:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
+    return content if isinstance(content, dict) else None

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.collection import process
-from lab.collection.notebook import source, title
+from lab.collection.notebook import source, tags, title
 from lab.collection.records import accepted, claims_in, closing_in
 
 OK, SURPRISED, FAILED, TIMEOUT = "ok", "surprised", "failed", "timeout"
@@ -91,8 +91,7 @@ def judge(result: dict[str, Any], folder: Path, code: int | None, seconds: float
     done["closing"] = closing
     problem = _problem(done, executed, closing)
     if error is not None and (error["name"] != "VerdictChanged" or problem):
-        first = next((line for line in str(error["source"]).splitlines() if line.strip()), "")
-        where = f" (in the cell that starts with: {first.strip()[:60]})" if first else ""
+        where = f" (in the cell that starts with: {_beginning(error['source'])})" if error["source"] else ""
         return {**done, "status": FAILED, "error": one_line(f"{error['name']}: {error['message']}") + where}
     if problem:
         return {**done, "status": FAILED, "error": problem}
@@ -129,11 +128,16 @@ def one_line(text: str, width: int = 300) -> str:
 
 
 def _running_cell(executed: Any) -> str:
-    for number, cell in enumerate((executed or {}).get("cells", []), start=1):
+    # Counted as in the notebook itself, without the cell that papermill puts in.
+    cells = [c for c in (executed or {}).get("cells", []) if "injected-parameters" not in tags(c)]
+    for number, cell in enumerate(cells, start=1):
         if cell.get("metadata", {}).get("papermill", {}).get("status") == "running":
-            first = next((line for line in source(cell).splitlines() if line.strip()), "")
-            return f", in cell {number}: {first.strip()[:60]}"
+            return f", in cell {number}: {_beginning(source(cell))}"
     return ""
+
+
+def _beginning(code: str) -> str:
+    return next((line.strip()[:60] for line in code.splitlines() if line.strip()), "")
 
 
 def _read(path: Path) -> Any:
