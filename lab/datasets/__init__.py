@@ -11,23 +11,49 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lab.datasets.emoji_pairs import Emoji, emoji
     from lab.datasets.fashion_mnist import Fashion, fashion
+    from lab.datasets.glove import Words, words
     from lab.datasets.manifest import DamagedData
+    from lab.datasets.splits import group_split
+    from lab.datasets.wordnet_nouns import Synsets, WordNet, wordnet
 
 _LAZY = {
     "DamagedData": "lab.datasets.manifest",
+    "Emoji": "lab.datasets.emoji_pairs",
     "Fashion": "lab.datasets.fashion_mnist",
+    "Synsets": "lab.datasets.wordnet_nouns",
+    "WordNet": "lab.datasets.wordnet_nouns",
+    "Words": "lab.datasets.glove",
+    "emoji": "lab.datasets.emoji_pairs",
     "fashion": "lab.datasets.fashion_mnist",
+    "group_split": "lab.datasets.splits",
+    "wordnet": "lab.datasets.wordnet_nouns",
+    "words": "lab.datasets.glove",
 }
 
-__all__ = ["DamagedData", "Fashion", "fashion"]
+__all__ = [
+    "DamagedData",
+    "Emoji",
+    "Fashion",
+    "Synsets",
+    "WordNet",
+    "Words",
+    "emoji",
+    "fashion",
+    "group_split",
+    "wordnet",
+    "words",
+]
 
 
 def __getattr__(name: str) -> Any:
     if name in _LAZY:
         return getattr(importlib.import_module(_LAZY[name]), name)
+    if name in ("manifest", "synthetic"):
+        return importlib.import_module(f"lab.datasets.{name}")
     raise AttributeError(f"module 'lab.datasets' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_LAZY])
+    return sorted([*globals(), *_LAZY, "manifest", "synthetic"])
