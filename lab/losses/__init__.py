@@ -6,6 +6,9 @@ of seeds is trained as one. Losses on cosines normalise inside; ``temperature`` 
 
 from lab.losses.contrastive import info_nce, nt_xent, symmetric_info_nce
 from lab.losses.decoupled import coupling, decoupled
+from lab.losses.hard_negatives import hard_contrastive
+from lab.losses.individual_temperature import best_temperature, individual_temperature
+from lab.losses.multi_head import multi_head, pair_temperature, temperature_penalty
 from lab.losses.multiview import mv_dhel, mv_dhel_parts, mv_info_nce, pairwise_info_nce
 from lab.losses.regularisers import align_uniform, alignment, uniformity
 from lab.losses.symile import multilinear_product, multilinear_scores, symile
@@ -13,17 +16,23 @@ from lab.losses.symile import multilinear_product, multilinear_scores, symile
 __all__ = [
     "align_uniform",
     "alignment",
+    "best_temperature",
     "coupling",
     "decoupled",
+    "hard_contrastive",
+    "individual_temperature",
     "info_nce",
+    "multi_head",
     "multilinear_product",
     "multilinear_scores",
     "mv_dhel",
     "mv_dhel_parts",
     "mv_info_nce",
     "nt_xent",
+    "pair_temperature",
     "pairwise_info_nce",
     "symile",
     "symmetric_info_nce",
+    "temperature_penalty",
     "uniformity",
 ]
