@@ -12,14 +12,14 @@ from torch import Tensor
 
 __all__ = ["Augment", "Draws"]
 
-_COLUMNS = 15  # uniform numbers drawn for each image, whatever is switched on
+_COLUMNS = 13  # uniform numbers drawn for each image, whatever is switched on
 _ASPECT = 4 / 3  # widest aspect ratio of a crop, and the inverse of the narrowest
 _ERASE_AREA = (0.05, 0.25)  # share of the picture an erased rectangle covers
 _SMALLEST_CROP = 0.05
 
 
 class Draws(NamedTuple):
-    """Random numbers behind one batch of views: ``uniform`` (B, 15) in 0..1, ``noise`` (B, C, H, W) or None."""
+    """Random numbers behind one batch of views: ``uniform`` (B, 13) in 0..1, ``noise`` (B, C, H, W) or None."""
 
     uniform: Tensor
     noise: Tensor | None
@@ -36,7 +36,7 @@ class Augment:
 
     Args:
         crop: least and greatest share of the picture's area kept, ``0 < low <= high <= 1``; the aspect ratio is
-            log-uniform in 3/4..4/3 where ``low < 1`` and is narrowed where the box would not fit. ``(1, 1)`` is no crop.
+            log-uniform in 3/4..4/3 where ``low < 1``, and narrowed where the box would not fit. ``(1, 1)`` is no crop.
         flip: mirror left and right with probability one half.
         rotate: greatest angle in degrees; the angle is uniform in ``-rotate..rotate``.
         brightness: factor uniform in ``1 - brightness..1 + brightness``, in 0..1.
@@ -76,7 +76,8 @@ class Augment:
         low, high = self.crop
         if not 0 < low <= high <= 1:
             raise ValueError(f"crop must be two shares of the area with 0 < low <= high <= 1, got {self.crop}")
-        for name, top in (("rotate", 180.0), ("brightness", 1.0), ("contrast", 1.0), ("noise", math.inf), ("erase", 1.0)):
+        tops = {"rotate": 180.0, "brightness": 1.0, "contrast": 1.0, "noise": math.inf, "erase": 1.0}
+        for name, top in tops.items():
             value = getattr(self, name)
             if not (0 <= value <= top and math.isfinite(value)):
                 raise ValueError(f"{name} must be a finite number in 0..{top}, got {value}")
@@ -183,11 +184,13 @@ class Augment:
 
         Example:
             >>> Augment().draw(torch.rand(2, 1, 14, 14), torch.Generator()).uniform.shape
-            torch.Size([2, 15])
+            torch.Size([2, 13])
         """
-        like = {"dtype": images.dtype, "device": images.device, "generator": generator}
-        uniform = torch.rand(len(images), _COLUMNS, **like)
-        return Draws(uniform, torch.randn(images.shape, **like) if self.noise else None)
+        dtype, device = images.dtype, images.device
+        uniform = torch.rand(len(images), _COLUMNS, generator=generator, dtype=dtype, device=device)
+        if not self.noise:
+            return Draws(uniform, None)
+        return Draws(uniform, torch.randn(images.shape, generator=generator, dtype=dtype, device=device))
 
     def apply(self, images: Tensor, draws: Draws) -> Tensor:
         """Views of the images made from given random numbers; the part of the work without chance.
@@ -247,7 +250,8 @@ class Augment:
         ratio = torch.exp((2 * u[:, 10] - 1) * math.log(2))
         keep = u[:, 8] < self.erase
         inside = []
-        for size, side, where in ((shape[-2], (area / ratio).sqrt(), u[:, 11]), (shape[-1], (area * ratio).sqrt(), u[:, 12])):
+        tall, wide = (area / ratio).sqrt(), (area * ratio).sqrt()
+        for size, side, where in ((shape[-2], tall, u[:, 11]), (shape[-1], wide, u[:, 12])):
             middle = (torch.arange(size, device=u.device, dtype=u.dtype) + 0.5) / size
             start = (where * (1 - side))[:, None]
             inside.append((middle >= start) & (middle < start + side[:, None]) & keep[:, None])

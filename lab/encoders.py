@@ -97,7 +97,8 @@ def conv_net(
             inputs, outputs, size = outputs, 2 * outputs, (size + 1) // 2
         layers += [FlattenLast(), nn.Linear(inputs * size * size, hidden), nn.ReLU()]
         encoder = Encoder(nn.Sequential(*layers), nn.Sequential(nn.Linear(hidden, dim)))
-    return _initialise(encoder, seed).to(memory_format=torch.channels_last)
+    _initialise(encoder, seed)
+    return encoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def mlp(inputs: int, dim: int = 64, width: int = 64, depth: int = 2, seed: int = 0) -> Encoder:
@@ -178,7 +179,7 @@ def _initialise(encoder: Encoder, seed: int) -> Encoder:
     generator = torch.Generator().manual_seed(seed)
     for module in encoder.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
-            gain = "linear" if module is encoder.head[-1] else "relu"
+            gain: Literal["linear", "relu"] = "linear" if module is encoder.head[-1] else "relu"
             nn.init.kaiming_normal_(module.weight, nonlinearity=gain, generator=generator)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)

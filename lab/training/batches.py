@@ -24,7 +24,7 @@ class Pair(NamedTuple):
 
     view1: Tensor
     view2: Tensor
-    index: Tensor
+    index: Tensor  # type: ignore[assignment]
     label: Tensor | None
 
 
@@ -32,7 +32,7 @@ class ViewBatch(NamedTuple):
     """V views of each image: ``views`` is a tuple of V tensors (B, C, H, W); the rest as in :class:`Pair`."""
 
     views: tuple[Tensor, ...]
-    index: Tensor
+    index: Tensor  # type: ignore[assignment]
     label: Tensor | None
 
 
@@ -40,7 +40,7 @@ class RowBatch(NamedTuple):
     """Rows of several tensors: ``rows`` a tuple with one tensor (B, ...) for each given one, and ``index`` (B,)."""
 
     rows: tuple[Tensor, ...]
-    index: Tensor
+    index: Tensor  # type: ignore[assignment]
 
 
 class _Sampler:

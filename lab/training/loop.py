@@ -76,7 +76,8 @@ def fit(
         >>> from lab.training import Rows
         >>> x = torch.rand(64, 4)
         >>> model = mlp(4, dim=4)
-        >>> history = fit(model, lambda m, b: ((m(b.rows[0]) - b.rows[0]) ** 2).mean(), Rows(x, batch_size=16), steps=30)
+        >>> objective = lambda model, batch: ((model(batch.rows[0]) - batch.rows[0]) ** 2).mean()
+        >>> history = fit(model, objective, Rows(x, batch_size=16), steps=30)
         >>> bool(history.loss[-1] < history.loss[0])
         True
     """
@@ -109,7 +110,11 @@ def fit(
             batch = batches(step)
             if waits:
                 batch = fabric.to_device(batch)
-            loss = _checked_loss(objective(wrapped, batch), losses)
+            try:
+                loss = _checked_loss(objective(wrapped, batch), losses)
+            except Exception as error:
+                error.add_note(f"raised by the objective at step {step + 1} of {steps}")
+                raise
             losses.append(loss.detach())
             if not waits or (step + 1) % _CHECK_EVERY == 0 or step + 1 == steps:
                 _refuse_non_finite(losses[-_CHECK_EVERY:] if waits else losses[-1:], step + 1)
@@ -138,7 +143,8 @@ def _fabric(device: str | torch.device, precision: str, model: nn.Module) -> Any
     if precision == "auto":
         native = kind == "cuda" and torch.cuda.get_device_capability()[0] >= 8
         double = any(p.dtype == torch.float64 for p in model.parameters())
-        precision = "64-true" if double else "bf16-mixed" if native else "32-true"
+        # "32-true" converts nothing, so a float64 model stays one; "64-true" would return outputs in float32
+        precision = "bf16-mixed" if native and not double else "32-true"
     devices: Any = [int(number)] if kind == "cuda" and number else 1
     try:
         return Fabric(accelerator=kind, devices=devices, precision=precision)  # type: ignore[arg-type]

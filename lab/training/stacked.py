@@ -175,7 +175,7 @@ class _Scatter(nn.Module):
 
 
 def _stack_layers(chains: Sequence[nn.Sequential], name: str) -> nn.Sequential:
-    """The stacked layers, one for each layer of a chain; images are gathered before the first and scattered at the flattening."""
+    """One stacked layer for each layer of a chain; images are gathered before the first, scattered when flattened."""
     layers: list[nn.Module] = []
     images = any(isinstance(layer, nn.Conv2d) for layer in chains[0])
     for i, peers in enumerate(zip(*chains, strict=True)):
