@@ -1,4 +1,4 @@
-"""The console script ``lab``: what a person types. Each command is wired to a plain function; nothing is decided here."""
+"""The console script ``lab``: each command is wired to a plain function; nothing is decided here."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import datetime
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer

@@ -8,6 +8,7 @@ import io
 import json
 import tokenize
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -57,8 +58,15 @@ def code_hash(package: Path = PACKAGE) -> str:
     digest = hashlib.sha256()
     for path in _science(package):
         digest.update(path.relative_to(package).as_posix().encode() + b"\0")
-        digest.update(essence(path.read_text(encoding="utf-8")).encode() + b"\0")
+        state = path.stat()
+        digest.update(_essence_of(path, state.st_mtime_ns, state.st_size).encode() + b"\0")
     return digest.hexdigest()
+
+
+# Remembered by the state of the file: a run asks again before every notebook, since somebody may be editing.
+@cache
+def _essence_of(path: Path, modified: int, size: int) -> str:
+    return essence(path.read_text(encoding="utf-8"))
 
 
 def _science(package: Path) -> Iterator[Path]:
@@ -116,7 +124,9 @@ def _docstring_rows(
     node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef, lines: list[str]
 ) -> range:
     first = node.body[0] if node.body else None
-    if not (isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str)):
+    if not isinstance(first, ast.Expr) or not isinstance(first.value, ast.Constant):
+        return range(0)
+    if not isinstance(first.value.value, str):
         return range(0)
     # Rows are dropped whole, so nothing else may stand on them.
     alone_before = len(lines[first.lineno - 1]) - len(lines[first.lineno - 1].lstrip()) == first.col_offset

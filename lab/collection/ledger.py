@@ -15,10 +15,12 @@ from lab.collection.files import write
 from lab.collection.outcome import OK
 from lab.collection.place import name_of, notebooks
 
-COLUMNS = (
-    "key theme notebook slug paper statement quantity value low high n unit rule control control_value verdict "
-    "expected stability profile seed seconds code"
-).split()
+# fmt: off
+COLUMNS = [
+    "key", "theme", "notebook", "slug", "paper", "statement", "quantity", "value", "low", "high", "n", "unit", "rule",
+    "control", "control_value", "verdict", "expected", "stability", "profile", "seed", "seconds", "code",
+]
+# fmt: on
 VERDICTS = ("supported", "refuted", "inconclusive")
 _NUMBERS = ("value", "low", "high", "n", "seed", "seconds")
 _AGREE = 1e-6  # values closer than this, relatively, are the same result on another machine
@@ -162,10 +164,10 @@ def _merge(old: Row | None, new: Row, share: float | None) -> Row:
     same_code = old is not None and old["code"] == new["code"]
     kept = old["stability"] if old is not None and same_code else ""
     stability = kept if share is None else f"{share:.3g}"
-    if old is not None and same_code and old["verdict"] == new["verdict"]:
-        if math.isclose(float(old["value"]), float(new["value"]), rel_tol=_AGREE, abs_tol=1e-12):
-            return {**old, "stability": stability}
-    return {**new, "stability": stability}
+    if old is None or not same_code or old["verdict"] != new["verdict"]:
+        return {**new, "stability": stability}
+    agree = math.isclose(float(old["value"]), float(new["value"]), rel_tol=_AGREE, abs_tol=1e-12)
+    return {**(old if agree else new), "stability": stability}
 
 
 def _text(rows: Mapping[str, Row]) -> str:

@@ -60,7 +60,9 @@ def failed(result: dict[str, Any], error: str) -> dict[str, Any]:
     return {**result, "status": FAILED, "error": one_line(error)}
 
 
-def judge(result: dict[str, Any], folder: Path, code: int | None, seconds: float, limit: float | None) -> dict[str, Any]:
+def judge(
+    result: dict[str, Any], folder: Path, code: int | None, seconds: float, limit: float | None
+) -> dict[str, Any]:
     """The result of a run that has ended.
 
     A run is accepted only if its process ended with 0, the closing record is there, its claims are those

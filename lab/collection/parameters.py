@@ -13,7 +13,7 @@ from lab.collection.place import suggestion
 Scalar = bool | int | float | str
 PROFILES = ("smoke", "standard", "large")
 DEVICES = ("auto", "cpu", "cuda")
-_TYPES: dict[str, type] = {"str": str, "int": int, "float": float, "bool": bool}
+_TYPES: dict[str, type[Scalar]] = {"str": str, "int": int, "float": float, "bool": bool}
 _WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
@@ -52,16 +52,15 @@ def _declaration(line: ast.stmt) -> tuple[str, type, Scalar]:
     if isinstance(line, ast.AnnAssign) and isinstance(line.target, ast.Name) and isinstance(line.annotation, ast.Name):
         kind = _TYPES.get(line.annotation.id)
         try:
-            default = ast.literal_eval(line.value) if line.value is not None else None
+            default: Any = ast.literal_eval(line.value) if line.value is not None else None
         except ValueError:
             default = None
         if kind is float and type(default) is int:
             default = float(default)
         if kind is not None and type(default) is kind:
             return line.target.id, kind, default
-    raise ValueError(
-        f"every line of the parameters cell must be an annotated scalar such as `seed: int = 0`, not {ast.unparse(line)!r}"
-    )
+    found = ast.unparse(line)
+    raise ValueError(f"every line of the parameters cell must be an annotated scalar like seed: int = 0, not {found!r}")
 
 
 def resolve(

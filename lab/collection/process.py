@@ -1,4 +1,4 @@
-"""One notebook in a process of its own: started with fixed surroundings, given a time limit, ended with all it started."""
+"""One notebook in a process of its own: fixed surroundings, a time limit, and an end for all it started."""
 
 from __future__ import annotations
 

@@ -102,7 +102,8 @@ def differences(result: Mapping[str, Any], rows: Mapping[str, Row]) -> list[str]
                 f"{key}: {row['verdict']} in the ledger (value {row['value']}), now {claim['verdict']} "
                 f"(value {ledger.number(claim['value'])}, rule {claim['rule']['text']})"
             )
-    lines += [f"{key}: is in data/ledger.csv, but the notebook no longer makes this claim" for key in mine.keys() - fresh]
+    gone = sorted(mine.keys() - fresh.keys())
+    lines += [f"{key}: is in data/ledger.csv, but the notebook no longer makes this claim" for key in gone]
     return lines
 
 

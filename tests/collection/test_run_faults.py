@@ -14,7 +14,7 @@ def faulty(tiny, tmp_path_factory):
     claim = 'claim("rises", 1.0)'
     end = 'finish({"rises": "supported"})'
     note = "from pathlib import Path\nPath('pid').write_text(str(__import__('os').getpid()))"
-    changed = 'class VerdictChanged(Exception): pass\nfinish({"rises": "refuted"}, ["rises"])\nraise VerdictChanged("no")'
+    changed = 'finish({"rises": "refuted"}, ["rises"])\nraise type("VerdictChanged", (Exception,), {})("no")'
     notebooks = {
         "good/01-fine": tiny.notebook(*tiny.FINE),
         "bad/01-raises": tiny.notebook(claim, "{}['missing']", end),

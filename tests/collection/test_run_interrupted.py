@@ -59,8 +59,9 @@ def test_nothing_is_left_running_and_the_next_run_goes_on(waiting, tiny, number)
     (base / "notebooks" / "a" / "go").touch()
     done = tiny.lab(base, "run", "-j", "1")
     assert done.returncode == 0, done.stdout + done.stderr
-    quick, waits = (next(line for line in done.stdout.splitlines() if f" a/{n} " in line) for n in ("01-quick", "02-waits"))
-    assert "cached" in quick and "cached" not in waits
+    names = ("01-quick", "02-waits")
+    lines = {name: line for line in done.stdout.splitlines() for name in names if f" a/{name} " in line}
+    assert "cached" in lines["01-quick"] and "cached" not in lines["02-waits"]
     assert not [path.name for path in (base / "build" / "runs").iterdir() if path.name.startswith(".")]
     with (base / "data" / "ledger.csv").open(encoding="utf-8", newline="") as file:
         assert [row["key"] for row in csv.DictReader(file)] == ["a/01-quick#rises", "a/02-waits#rises"]

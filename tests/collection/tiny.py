@@ -43,7 +43,8 @@ def notebook(*code: str, prose: str = "# A tiny notebook") -> dict:
         return {"cell_type": "code", "execution_count": None, "outputs": [], **common}
 
     title = {"cell_type": "markdown", "id": "title", "metadata": {}, "source": prose}
-    cells = [title, cell(0, PARAMETERS, ("parameters",)), *(cell(i, c) for i, c in enumerate([RECORDS, *code], start=1))]
+    rest = [cell(number, source) for number, source in enumerate([RECORDS, *code], start=1)]
+    cells = [title, cell(0, PARAMETERS, ("parameters",)), *rest]
     metadata = {
         "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
         "language_info": {"name": "python"},
