@@ -31,6 +31,11 @@ def control_value(row: ClaimRow) -> str:
     return number(row.control_value, row.low, row.high)
 
 
+def rule_text(row: ClaimRow) -> str:
+    """The rule as it is read aloud: ``≥ 0.4``."""
+    return row.rule.replace(">=", "≥").replace("<=", "≤")
+
+
 def bar(row: ClaimRow) -> str:
     """The interval as a line with a dot, the rule as a shaded region, the control as a hollow diamond.
 
@@ -57,7 +62,7 @@ def bar(row: ClaimRow) -> str:
     start = at(rule.low) if rule.low is not None else 0.0
     end = at(rule.high) if rule.high is not None else float(_WIDTH)
     middle = _HEIGHT // 2
-    label = f"{spread(row)}; rule {row.rule}; control {control_value(row)}"
+    label = f"{spread(row)}; rule {rule_text(row)}; control {control_value(row)}"
     parts = [
         f'<svg class="bar" role="img" aria-label="{escape(label)}" viewBox="0 0 {_WIDTH} {_HEIGHT}" '
         f'width="{_WIDTH}" height="{_HEIGHT}">',

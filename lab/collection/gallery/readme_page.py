@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lab.collection.files import write
 from lab.collection.gallery import sources
-from lab.collection.gallery.bars import spread
+from lab.collection.gallery.bars import rule_text, spread
 from lab.collection.gallery.sources import ClaimRow, Notebook
 from lab.collection.gallery.views import counts
 
@@ -65,7 +65,7 @@ def _claims(book: Notebook, rows: Sequence[ClaimRow]) -> str:
     for row in rows:
         said = f"{_cell(row.statement)}<br><sub>{_cell(row.quantity)}; paper `{row.paper}`</sub>"
         sign = _SIGNS.get(row.verdict, "")
-        lines.append(f"| {said} | {_cell(spread(row))} | {_cell(row.rule)} | {sign} {row.verdict} |")
+        lines.append(f"| {said} | {_cell(spread(row))} | {_cell(rule_text(row))} | {sign} {row.verdict} |")
     return "\n".join(lines) + "\n"
 
 

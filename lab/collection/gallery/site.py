@@ -146,9 +146,9 @@ def _page(
         description=book.question or book.title,
         up="../",
         page_key=key,
-        sprite=_safe(made.sprite),
-        first=_safe(made.first),
-        rest=_safe(made.rest),
+        sprite=made.sprite,
+        first=made.first,
+        rest=made.rest,
         headings=made.headings,
         slug=book.slug,
         claims=[(row, f"claim-{row.slug}" if f"claim-{row.slug}" in anchors else "") for row in rows],
@@ -166,9 +166,8 @@ def _linker(book: Notebook, shown: Collection, pages: Mapping[str, str]) -> Call
             return url
         if target.endswith(".md"):
             return "../index.html"
-        parts = PurePosixPath(book.theme, target).parts
-        # ../theme/slug and slug are the two forms in use
-        name = "/".join(part for part in parts[-2:] if part != "..")
+        # slug.ipynb and ../theme/slug.ipynb are the two forms in use: the last two parts name the notebook
+        name = "/".join(PurePosixPath(book.theme, target.removesuffix(".ipynb")).parts[-2:])
         if name in pages:
             return f"../{pages[name]}{mark}{fragment}"
         return f"../index.html#{views.anchor(name)}" if name in known else "../index.html"
@@ -250,12 +249,6 @@ def _write_download(book: Notebook, path: Path) -> None:
 def _style() -> str:
     colours = "".join(f"  --{verdict.replace(' ', '-')}: {colour};\n" for verdict, colour in COLOURS.items())
     return (HERE / "assets" / "style.css").read_text(encoding="utf-8") + f"\n:root {{\n{colours}}}\n"
-
-
-def _safe(html: str) -> Any:
-    from markupsafe import Markup
-
-    return Markup(html)
 
 
 def _fingerprint() -> bytes:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.collection.gallery import sources
-from lab.collection.gallery.bars import bar, control_value, spread
+from lab.collection.gallery.bars import bar, control_value, rule_text, spread
 from lab.collection.gallery.sources import ClaimRow, Notebook, Run, Theme
 from lab.collection.papers import Paper, papers
 
@@ -73,13 +73,12 @@ def facts(notebook: Notebook, run: Run | None) -> list[str]:
     """Level, reading time, and how it was run, as short phrases."""
     told = [notebook.level] if notebook.level else []
     if notebook.minutes:
-        told.append(f"{notebook.minutes} min to read")
+        told.append(f"{notebook.minutes} min")
     if run is not None:
         seconds = run.result.get("seconds")
         if isinstance(seconds, (int, float)):
-            told.append(f"ran {seconds:.0f} s" if seconds < 120 else f"ran {seconds / 60:.1f} min")
-        if run.result.get("profile"):
-            told.append(f"profile {run.result['profile']}")
+            time = f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.1f} min"
+            told.append(f"ran in {time} (profile {run.result.get('profile')})")
         if run.result.get("seed") not in (None, 0):
             told.append(f"seed {run.result['seed']}")
     return told
@@ -141,6 +140,7 @@ def ledger_rows(shown: Collection, pages: Mapping[str, str]) -> list[dict[str, A
                 "paper": paper.title if paper else "",
                 "spread": spread(row),
                 "bar": bar(row),
+                "rule": rule_text(row),
                 "control": control_value(row),
                 "order": sources.VERDICTS.index(row.verdict) if row.verdict in sources.VERDICTS else 9,
                 "note": note,
@@ -150,7 +150,7 @@ def ledger_rows(shown: Collection, pages: Mapping[str, str]) -> list[dict[str, A
 
 
 def paper_rows(shown: Collection, pages: Mapping[str, str]) -> list[dict[str, Any]]:
-    """The rows of the papers' page, in the order of the list."""
+    """The rows of the papers' page: what was measured first, within a state in the order of the list."""
     by_paper: dict[str, list[ClaimRow]] = {}
     for row in shown.claims:
         by_paper.setdefault(row.paper, []).append(row)
@@ -171,7 +171,7 @@ def paper_rows(shown: Collection, pages: Mapping[str, str]) -> list[dict[str, An
                 "notebooks": [(name, pages.get(name, "")) for name in names],
             }
         )
-    return rows
+    return sorted(rows, key=lambda view: STATES.index(view["state"]))
 
 
 def _claim_address(row: ClaimRow, pages: Mapping[str, str]) -> str:
