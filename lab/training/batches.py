@@ -151,7 +151,7 @@ class Views(_Sampler):
 
     def __call__(self, step: int) -> ViewBatch:
         index = self._index(step)
-        images = self.data[0][index.flatten()]
+        images = self.data[0].index_select(0, index.flatten())  # 4 times faster than indexing
         label = self._plain(self.data[1][index]) if len(self.data) > 1 else None
         generators = self._generators(1, step)
         members = images.view(len(self.seeds), self.batch_size, *images.shape[1:])
@@ -235,7 +235,8 @@ class Rows(_Sampler):
 
     def __call__(self, step: int) -> RowBatch:
         index = self._plain(self._index(step))
-        return RowBatch(tuple(x[index] for x in self.data), index)
+        flat = index.flatten()
+        return RowBatch(tuple(x.index_select(0, flat).view(*index.shape, *x.shape[1:]) for x in self.data), index)
 
 
 def _mix(seed: int, kind: int, number: int) -> int:
