@@ -151,17 +151,16 @@ def check(
     ] = None,
 ) -> None:
     """Check that notebooks are built as the collection wants them. Nothing is executed."""
-    from lab.collection import check as checker
-    from lab.collection.place import choose, name_of, root
+    from lab.collection.check import problems
+    from lab.collection.place import choose, root
 
-    base, bad = root(), 0
+    base = root()
     paths = choose(base, names or ())
-    for path in paths:
-        for problem in checker.check(path, base):
-            bad += 1
-            typer.echo(f"{name_of(path)}: {problem}")
-    typer.echo(f"{len(paths)} notebooks, {bad} problems")
-    raise typer.Exit(1 if bad else 0)
+    found = problems(base, paths if any(names or ()) else None)
+    for problem in found:
+        typer.echo(problem)
+    typer.echo(f"{_count(len(paths), 'notebook')}, {_count(len(found), 'problem') if found else 'no problems'}")
+    raise typer.Exit(1 if found else 0)
 
 
 @app.command()
@@ -181,7 +180,9 @@ def strip(
     touched = [path for path in paths if (not is_stripped(path) if verify else strip_notebook(path))]
     for path in touched:
         typer.echo(f"{name_of(path)}: {'not stripped' if verify else 'stripped'}")
-    typer.echo(f"{len(paths)} notebooks, {len(touched)} {'to be stripped (lab strip)' if verify else 'changed'}")
+    done = "all stripped" if verify else "nothing to strip"
+    state = f"{len(touched)} {'not stripped (lab strip does it)' if verify else 'stripped'}" if touched else done
+    typer.echo(f"{_count(len(paths), 'notebook')}, {state}")
     raise typer.Exit(1 if verify and touched else 0)
 
 
@@ -224,8 +225,9 @@ def papers(
     if update:
         listed.update(base)
     rows = listed.listing(base, theme, missing)
-    _table(["key", "theme", "scope", "notebooks"], [[p.key, p.theme, p.scope, p.notebooks] for p in rows])
-    typer.echo(f"{len(rows)} papers")
+    heads = ["key", "theme", "scope", "title", "notebooks"]
+    _table(heads, [[p.key, p.theme, p.scope, p.title, p.notebooks.replace(";", " ")] for p in rows])
+    typer.echo(_count(len(rows), "paper"))
 
 
 @data_app.callback(invoke_without_command=True)
@@ -249,9 +251,13 @@ def data_verify() -> None:
     problems = manifest.verify()
     for problem in problems:
         typer.echo(problem)
-    count = len(manifest.entries())
-    typer.echo(f"{count} files, {len(problems)} problems" if problems else f"{count} files, all as in the manifest")
+    count = _count(len(manifest.entries()), "file")
+    typer.echo(f"{count}, {_count(len(problems), 'problem')}" if problems else f"{count}, all as in the manifest")
     raise typer.Exit(1 if problems else 0)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

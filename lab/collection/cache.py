@@ -54,7 +54,7 @@ def scratch(base: Path) -> Iterator[Scratch]:
     name = uuid.uuid4().hex[:10]
     lock = FileLock(folder / f".lock-{name}")
     lock.acquire()
-    mine = Scratch(folder / f".tmp-{name}", _short_folder() / f"lab-{name}")
+    mine = Scratch(folder / f".tmp-{name}", short_folder() / f"lab-{name}")
     try:
         mine.work.mkdir()
         mine.sockets.mkdir(mode=0o700)
@@ -75,12 +75,13 @@ def _sweep(folder: Path) -> None:
         except (Timeout, OSError):
             continue  # its owner lives
         shutil.rmtree(folder / f".tmp-{name}", ignore_errors=True)
-        shutil.rmtree(_short_folder() / f"lab-{name}", ignore_errors=True)
+        shutil.rmtree(short_folder() / f"lab-{name}", ignore_errors=True)
         lock.release()
         path.unlink(missing_ok=True)
 
 
-def _short_folder() -> Path:
+def short_folder() -> Path:
+    """Folder for temporary files, with a path short enough for the sockets in it."""
     usual = Path(tempfile.gettempdir())
     return Path("/tmp") if len(os.fsencode(usual)) > 60 and Path("/tmp").is_dir() else usual
 

@@ -177,10 +177,10 @@ def show(base: Path, results: list[dict[str, Any]], shown: Console, *, complete:
 
 
 def finish(base: Path, results: Sequence[Mapping[str, Any]], shown: Console) -> bool:
-    """The table of claims, and the list of papers with the notebooks that take them up.
+    """Print the table of claims; bring the list of papers and the ledger's page, ``notebooks/README.md``, up to date.
 
     Returns:
-        Whether the list of papers could be brought up to date.
+        Whether the two files could be brought up to date.
     """
     table = progress.claims_table(results)
     shown.print()
@@ -189,11 +189,12 @@ def finish(base: Path, results: Sequence[Mapping[str, Any]], shown: Console) -> 
         shown.print()
     if not (base / "data" / "papers.csv").is_file():
         return True
-    from lab.collection import papers
+    from lab.collection import gallery, papers
 
     try:
         papers.update(base)
+        gallery.write_readme(base)
     except ValueError as error:
-        shown.print(f"data/papers.csv was not brought up to date: {error}", style="red", soft_wrap=True)
+        shown.print(f"data/papers.csv and notebooks/README.md are out of date: {error}", style="red", soft_wrap=True)
         return False
     return True
