@@ -123,7 +123,7 @@ def duration(seconds: float) -> str:
     """Seconds as people say them.
 
     Example:
-        >>> duration(42), duration(100), duration(3700)
+        >>> duration(43), duration(100), duration(3700)
         ('about 45 s', 'about 2 min', 'about 1 h 2 min')
     """
     if seconds < 90:
