@@ -9,11 +9,12 @@ from html import escape
 from typing import Any
 
 from lab.collection import answers
+from lab.collection.card import COLOURS
 from lab.collection.output import publish
 
 MIME = "application/vnd.lab.exercise.v1+json"
 PASSED, FAILED, NOT_ATTEMPTED = "passed", "failed", "not attempted"
-_COLOURS = {PASSED: "#1b7f53", FAILED: "#b5382e", NOT_ATTEMPTED: "#5c6b7a"}
+_COLOURS = {PASSED: COLOURS["supported"], FAILED: COLOURS["refuted"], NOT_ATTEMPTED: COLOURS["not judged"]}
 Case = tuple[tuple[Any, ...], Any]
 
 

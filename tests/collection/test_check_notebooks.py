@@ -90,8 +90,8 @@ TWICE = 'again = run.claim("spread-shrinks", paper="first-paper", statement="s",
         'control="c", expected="supported").measure([1] * 5, control=0)\nagain'  # fmt: skip
 
 SPARE = (
-    "idea", "scratch-text", "variation", "predict-2", "figure-2", "reading-2", "claim-text", "control-text", "experiment",
-    "differs",
+    "idea", "scratch-text", "variation", "predict-2", "figure-2", "reading-2", "claim-text", "control-text",
+    "experiment", "differs",
 )  # fmt: skip
 BROKEN: list[tuple[Callable[[Book], None], str, str]] = [
     (several(*map(drop, SPARE)), "cells", "24 cells, expected 25 to 45"),

@@ -178,6 +178,9 @@ def test_the_picture_keeps_everything_inside_and_in_order() -> None:
     control = float(re.search(r'd="M([\d.]+) 56', html)[1])  # type: ignore[index]
     limit = float(re.search(r'd="M([\d.]+) 18V', html)[1])  # type: ignore[index]
     assert control < limit < min(places)
+    start, shaded = re.search(r'<rect x="([\d.]+)" y="18" width="([\d.]+)"', html).groups()  # type: ignore[union-attr]
+    assert float(start) == limit  # the shaded part is what satisfies "at least"
+    assert float(start) + float(shaded) > max(places)
 
 
 @pytest.mark.parametrize("value", [0.0, 1e-9, 1e9, -3.0])
