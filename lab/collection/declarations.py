@@ -24,7 +24,7 @@ class Declaration:
 
 def declarations(notebook: Notebook) -> list[Declaration]:
     """Every call of ``run.claim`` in a notebook's code cells, in order."""
-    found = []
+    found, shared = [], _dictionaries(notebook)
     for i, cell in enumerate(notebook["cells"]):
         tree = parsed(cell)
         if tree is None:
@@ -36,7 +36,14 @@ def declarations(notebook: Notebook) -> list[Declaration]:
         }
         calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and _is(node.func, "run", "claim")]
         for call in sorted(calls, key=lambda call: (call.lineno, call.col_offset)):
-            named = {keyword.arg: keyword.value for keyword in call.keywords if keyword.arg}
+            named: dict[str, ast.AST | None] = {}
+            for keyword in call.keywords:
+                if keyword.arg is not None:
+                    named[keyword.arg] = keyword.value
+                elif isinstance(keyword.value, ast.Name) and keyword.value.id in shared:
+                    named |= shared[keyword.value.id]
+                else:  # what a computed `**` brings is not known, so nothing can be said to be missing
+                    named = dict.fromkeys(_TEXTS) | named
             slug = _text(call.args[0] if call.args else named.get("slug"))
             texts = {key: _text(named[key]) for key in _TEXTS if key in named}
             found.append(Declaration(i, slug, bound.get(id(call)), texts))
@@ -101,6 +108,24 @@ def _in_loop(tree: ast.AST, name: str | None) -> bool:
     """Whether the claim is handed on within a collection that a loop goes through, where this reading ends."""
     loops = [node.iter for node in ast.walk(tree) if isinstance(node, (ast.For, ast.comprehension))]
     return any(isinstance(inner, ast.Name) and inner.id == name for each in loops for inner in ast.walk(each))
+
+
+def _dictionaries(notebook: Notebook) -> dict[str, dict[str, ast.AST | None]]:
+    """The dictionaries written out in a notebook, by the name they are bound to: what claims have in common."""
+    found: dict[str, dict[str, ast.AST | None]] = {}
+    for cell in notebook["cells"]:
+        for node in getattr(parsed(cell), "body", ()):
+            if not (isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)):
+                continue
+            value, pairs = node.value, None
+            if isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and value.func.id == "dict":
+                if not value.args and all(keyword.arg for keyword in value.keywords):
+                    pairs = {str(keyword.arg): keyword.value for keyword in value.keywords}
+            elif isinstance(value, ast.Dict) and all(_text(key) is not None for key in value.keys):
+                pairs = {str(_text(key)): each for key, each in zip(value.keys, value.values, strict=True)}
+            if pairs is not None:
+                found[node.targets[0].id] = dict(pairs)
+    return found
 
 
 def _is(node: ast.AST, owner: str | None, attribute: str) -> bool:

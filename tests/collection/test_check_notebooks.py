@@ -189,6 +189,23 @@ def test_a_quoted_number_may_stand_in_prose(place: Path) -> None:
     assert check.problems(place) == []
 
 
+def test_texts_that_claims_share_count_as_stated(place: Path) -> None:
+    path = place / "notebooks" / "hubs" / "01-a-question.ipynb"
+    book = read(path)
+    put("claim", '    paper="second-paper",\n', "    **common,\n")(book)
+    for shared, rules in (
+        ('common = dict(paper="second-paper")', []),
+        ('common = {"paper": "second-paper"}', []),
+        ('common = dict(paper="no-paper")', ["papers"]),
+        ('common = dict(unit="points")', ["claims"]),
+        ("common = make()", []),
+    ):
+        add("shared", shared, after="claim-text")(book)
+        write(book, path)
+        assert [p.rule for p in check.problems(place)] == rules, shared
+        drop("shared")(book)
+
+
 def test_outputs_and_form_are_checked(place: Path) -> None:
     path = place / "notebooks" / "hubs" / "01-a-question.ipynb"
     book = json.loads(path.read_text(encoding="utf-8"))
