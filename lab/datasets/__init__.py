@@ -14,34 +14,42 @@ if TYPE_CHECKING:
     from lab.datasets.emoji_pairs import Emoji, emoji
     from lab.datasets.fashion_mnist import Fashion, fashion
     from lab.datasets.glove import Words, words
+    from lab.datasets.graphs import AugmentationGraph, augmentation_graph
     from lab.datasets.manifest import DamagedData
+    from lab.datasets.pairing import partners
     from lab.datasets.splits import group_split
     from lab.datasets.wordnet_nouns import Synsets, WordNet, wordnet
 
 _LAZY = {
+    "AugmentationGraph": "lab.datasets.graphs",
     "DamagedData": "lab.datasets.manifest",
     "Emoji": "lab.datasets.emoji_pairs",
     "Fashion": "lab.datasets.fashion_mnist",
     "Synsets": "lab.datasets.wordnet_nouns",
     "WordNet": "lab.datasets.wordnet_nouns",
     "Words": "lab.datasets.glove",
+    "augmentation_graph": "lab.datasets.graphs",
     "emoji": "lab.datasets.emoji_pairs",
     "fashion": "lab.datasets.fashion_mnist",
     "group_split": "lab.datasets.splits",
+    "partners": "lab.datasets.pairing",
     "wordnet": "lab.datasets.wordnet_nouns",
     "words": "lab.datasets.glove",
 }
 
 __all__ = [
+    "AugmentationGraph",
     "DamagedData",
     "Emoji",
     "Fashion",
     "Synsets",
     "WordNet",
     "Words",
+    "augmentation_graph",
     "emoji",
     "fashion",
     "group_split",
+    "partners",
     "wordnet",
     "words",
 ]

@@ -8,20 +8,27 @@ from lab.losses.contrastive import info_nce, nt_xent, symmetric_info_nce
 from lab.losses.decoupled import coupling, decoupled
 from lab.losses.hard_negatives import hard_contrastive
 from lab.losses.individual_temperature import best_temperature, individual_temperature
+from lab.losses.latent_classes import collision_bound, logistic_contrast, mean_classifier_loss
 from lab.losses.multi_head import multi_head, pair_temperature, temperature_penalty
 from lab.losses.multiview import mv_dhel, mv_dhel_parts, mv_info_nce, pairwise_info_nce
 from lab.losses.regularisers import align_uniform, alignment, uniformity
+from lab.losses.spectral import graph_info_nce, graph_spectral, spectral_contrastive
 from lab.losses.symile import multilinear_product, multilinear_scores, symile
 
 __all__ = [
     "align_uniform",
     "alignment",
     "best_temperature",
+    "collision_bound",
     "coupling",
     "decoupled",
+    "graph_info_nce",
+    "graph_spectral",
     "hard_contrastive",
     "individual_temperature",
     "info_nce",
+    "logistic_contrast",
+    "mean_classifier_loss",
     "multi_head",
     "multilinear_product",
     "multilinear_scores",
@@ -31,6 +38,7 @@ __all__ = [
     "nt_xent",
     "pair_temperature",
     "pairwise_info_nce",
+    "spectral_contrastive",
     "symile",
     "symmetric_info_nce",
     "temperature_penalty",
