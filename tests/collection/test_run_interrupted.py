@@ -40,6 +40,10 @@ def waiting(tiny, tmp_path):
         runner.kill()
         runner.wait()
         runner.stdout.close()
+        # Where a test fails, something may be running still.
+        for pid in map(int, pids.read_text(encoding="utf-8").split()) if pids.exists() else []:
+            if tiny.alive(pid):
+                os.kill(pid, signal.SIGKILL)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
