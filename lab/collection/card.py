@@ -120,18 +120,21 @@ def _picture(record: Mapping[str, Any], colour: str) -> str:
         f'<svg role="img" aria-label="{escape(label)}" viewBox="0 0 {_WIDTH} 106" width="100%" '
         'style="display:block;max-width:640px;margin:.5em 0 .3em;color:inherit">',
         f"<title>{escape(label)}</title>",
-        f'<rect x="{start}" y="18" width="{round(end - start, 1)}" height="{_AXIS - 18}" fill="#3b82c4" '
-        'fill-opacity=".16"/>',
+        f'<rect x="{start}" y="18" width="{round(end - start, 1)}" height="{_AXIS - 18}" '
+        'fill="currentColor" fill-opacity=".1"/>',
     ]
     for x in limits:
-        parts.append(f'<path d="M{at(x)} 18V{_AXIS}" stroke="#3b82c4" stroke-width="1.5"/>')
+        dashes = 'stroke="currentColor" stroke-opacity=".6" stroke-dasharray="4 3"'
+        parts.append(f'<path d="M{at(x)} 18V{_AXIS}" {dashes}/>')
     middle = min(max((start + end) / 2, _LEFT + 60), _RIGHT - 60)
     parts.append(f'<text x="{middle}" y="12" text-anchor="middle" {font}>rule: {escape(_nice(rule["text"]))}</text>')
     for name, y in (("measured", _TOP), ("control", _CONTROL)):
         parts.append(f'<text x="0" y="{y + 4}" {font}>{name}</text>')
-    # each seed as a faint dot behind the interval
-    parts += [f'<circle cx="{at(v)}" cy="{_TOP}" r="3" fill="currentColor" opacity=".35"/>' for v in record["values"]]
+    # each seed as a faint dot below the interval
+    dot = f'cy="{_TOP + 11}" r="2.5" fill="currentColor" opacity=".5"'
+    parts += [f'<circle cx="{at(v)}" {dot}/>' for v in record["values"]]
     parts += [
+        _bar(at(record["low"]), at(record["high"]), _TOP, "#fff", 6),  # a rim, so that the bar stands out in the dark
         _bar(at(record["low"]), at(record["high"]), _TOP, colour, 4),
         f'<circle cx="{at(record["value"])}" cy="{_TOP}" r="6" fill="{colour}" stroke="#fff" stroke-width="1.5"/>',
         _bar(at(control["low"]), at(control["high"]), _CONTROL, "currentColor", 2),
