@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -49,6 +50,14 @@ class Progress:
         self.seeds = len({job.seed for job in jobs}) > 1
         self.status: Status | None = None
 
+    def begin(self, todo: int, gallery: Path | None = None) -> None:
+        """Say what is about to happen, since the first line of a job may take minutes to come."""
+        if todo:
+            line = f"{count(todo, 'run' if self.seeds else 'notebook')} to go, {self.workers} at a time"
+            self.console.print(f"{line}, {duration(self.left())}", soft_wrap=True)
+        if todo and gallery is not None:
+            self.console.print(f"Pages appear as they are finished: {gallery}", soft_wrap=True)
+
     def finished(self, job: Job, result: Mapping[str, Any] | None, *, cached: bool = False) -> None:
         """Print the line of a job; `result` is None where there was no time for it."""
         self.done += 1
@@ -90,7 +99,7 @@ class Progress:
             return
         text = ", ".join(f"{job.name} {seconds:.0f} s" for job, seconds in running)
         if self.status is None:
-            self.status = self.console.status(text)
+            self.status = self.console.status(text, refresh_per_second=2)
             self.status.start()
         self.status.update(text)
 
@@ -112,11 +121,10 @@ def tally(claims: Sequence[Mapping[str, Any]]) -> str:
     """
     if not claims:
         return "no claims"
-    noun = "claim" if len(claims) == 1 else "claims"
     counts = Counter(str(claim["verdict"]) for claim in claims)
     order = ["supported", "refuted", "inconclusive"]
     verdicts = sorted(counts, key=lambda v: (order.index(v) if v in order else len(order), v))
-    return f"{len(claims)} {noun}: " + ", ".join(f"{counts[verdict]} {verdict}" for verdict in verdicts)
+    return f"{count(len(claims), 'claim')}: " + ", ".join(f"{counts[verdict]} {verdict}" for verdict in verdicts)
 
 
 def duration(seconds: float) -> str:
@@ -162,19 +170,29 @@ def claims_table(results: Iterable[Mapping[str, Any]]) -> Table | None:
     return table if table.row_count else None
 
 
-def summary(results: Sequence[Mapping[str, Any]], began: float) -> str:
+def count(number: int, noun: str) -> str:
+    """A number of things.
+
+    Example:
+        >>> count(1, "claim"), count(3, "claim")
+        ('1 claim', '3 claims')
+    """
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def summary(results: Sequence[Mapping[str, Any]], began: float, noun: str = "notebook") -> str:
     """One line on the whole session.
 
     Args:
         results: all results.
         began: ``time.monotonic()`` at its start.
+        noun: what one result is of.
     """
     counts = Counter(str(result["status"]) for result in results)
     parts = [f"{counts[status]} {status}" for status in ("ok", "surprised", "failed", "timeout") if counts[status]]
-    noun = "notebook" if len(results) == 1 else "notebooks"
     seconds = time.monotonic() - began
     took = f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.1f} min"
-    return f"{len(results)} {noun}: {', '.join(parts) or 'none run'}; {took}"
+    return f"{count(len(results), noun)}: {', '.join(parts) or 'none run'}; {took}"
 
 
 def exit_code(results: Iterable[Mapping[str, Any]]) -> int:

@@ -135,6 +135,7 @@ def _session(
             lines.finished(job, known[job.key], cached=True)
     record([(job, known[job.key]) for job in work if job.key in known], base)
     gallery = show(base, list(results.values()), shown, complete=not todo)
+    lines.begin(len(todo), gallery)
     try:
         with cache.scratch(base) as scratch:
             for job, result in schedule.execute(

@@ -89,8 +89,9 @@ def stability(base: Path, request: Request, count: int, shown: Console | None = 
     if unsettled:
         shown.print(_table(unsettled, count))
     elif found:
-        shown.print(f"Every one of {len(found)} verdicts came with all {count} other base seeds.")
-    shown.print(progress.summary(list(results.values()), began))
+        verdicts, others = progress.count(len(found), "verdict"), progress.count(count, "other base seed")
+        shown.print(f"{verdicts} checked with {others}: all the same.")
+    shown.print(progress.summary(list(results.values()), began, "run"))
     if gallery is not None:
         shown.print(f"Gallery: {gallery}", soft_wrap=True)
     ran = all(r["status"] in FINISHED for r in results.values()) and all(r["status"] == OK for r in main)
@@ -128,6 +129,7 @@ def _run(
         if job.key in known:
             results[job.name, job.seed] = known[job.key]
             lines.finished(job, known[job.key], cached=True)
+    lines.begin(len(work) - len(results))
     # Base seed 0 first: if it fails, that is known early.
     todo = sorted((job for job in work if job.key not in known), key=lambda j: (j.seed != 0, -expected[j.name]))
     try:

@@ -49,8 +49,9 @@ def verify(base: Path, request: Request, budget: float | None, draw: int, shown:
     began = time.monotonic()
     first, others = arrange(work, rows, draw)
     shown.print(
-        f"{len(first)} of {len(work)} notebooks changed since their ledger row and come first, "
-        f"the others follow in an order drawn with seed {draw}."
+        f"{progress.count(len(work), 'notebook')}, of which {len(first)} changed since their rows in the ledger were "
+        f"written; these come first, the others in an order drawn with seed {draw}.",
+        soft_wrap=True,
     )
     results: list[dict[str, Any]] = []
     missed: list[str] = []
@@ -65,10 +66,10 @@ def verify(base: Path, request: Request, budget: float | None, draw: int, shown:
     for line in problems:
         shown.print(line, style="red", soft_wrap=True)
     if missed:
-        shown.print(f"Not reached in {budget:g} minutes: {', '.join(sorted(missed))}", soft_wrap=True)
+        shown.print(f"Not reached in {budget:g} min: {', '.join(sorted(missed))}", soft_wrap=True)
     compared = sum(len(result["claims"]) for result in results if result["status"] in FINISHED)
-    word = "as in the ledger" if not problems else f"compared with the ledger, {len(problems)} problems"
-    shown.print(f"{progress.summary(results, began)}; {compared} claims {word}")
+    word = progress.count(len(problems), "problem") if problems else "verdicts as in the ledger"
+    shown.print(f"{progress.summary(results, began)}; {progress.count(compared, 'claim')} compared, {word}")
     return 1 if problems else 0
 
 
@@ -135,6 +136,7 @@ def _run(
         cut[job.name] = own is None or left() < own
         return expected[job.name] * lines.pace() < left()
 
+    lines.begin(len(work))
     try:
         with cache.scratch(base) as scratch:
             for job, result in schedule.execute(
