@@ -91,5 +91,5 @@ class Prose(IPythonRenderer):
 
 
 def _scroll_tables(html: str) -> str:
-    html = re.sub(r"<table\b", '<div class="scroll" tabindex="0" role="region" aria-label="Table"><table', html)
+    html = re.sub(r"<table\b", '<div class="scroll"><table', html)
     return html.replace("</table>", "</table></div>")

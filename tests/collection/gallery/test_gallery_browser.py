@@ -81,7 +81,7 @@ class Browser:
         return answer
 
     def open(self, page: Path, scheme: str = "light", width: int = 1280, height: int = 900) -> None:
-        """Open a file, with nothing remembered from the page before, and scroll through it so that all is loaded."""
+        """Open a file, with nothing remembered from the page before, and wait until all of it is loaded."""
         self.requests, self.complaints = [], []
         self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
@@ -91,10 +91,10 @@ class Browser:
         self.call("Page.navigate", url=page.as_uri())
         while not self.loaded:
             self._receive()
-        # pictures further down are asked for when they come near; a page could ask for more a little later
-        self.run("document.querySelectorAll('img').forEach(i => i.scrollIntoView({behavior: 'instant'}))")
+        # pictures further down are not waited for to come near; a page could ask for more a little later
+        self.run("document.querySelectorAll('img').forEach(i => i.loading = 'eager')")
         _wait(lambda: self.run("Array.from(document.images).every(i => i.complete)"), 20)
-        self.run("scrollTo(0, 0); new Promise(done => setTimeout(done, 150))")
+        self.run("new Promise(done => setTimeout(done, 150))")
 
     def run(self, script: str) -> Any:
         """The value of a JavaScript expression in the page."""

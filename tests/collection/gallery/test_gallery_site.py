@@ -188,10 +188,14 @@ def test_a_damaged_notebook_or_run_does_not_keep_the_others_from_being_shown(col
     assert "1 supported" in card_of(index, "uniformity/01-alignment").text
 
 
-def test_only_what_changed_is_written_again(collection: Path) -> None:
+def test_only_what_changed_is_rendered_and_written_again(collection: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from lab.collection.gallery import page
+
     site = gallery.build(collection, complete=True).parent
     times = {path: path.stat().st_mtime_ns for path in site.rglob("*") if path.is_file()}
-    gallery.build(collection, complete=True)
+    with monkeypatch.context() as patched:
+        patched.setattr(page, "body", lambda *_: pytest.fail("a page was rendered that had not changed"))
+        gallery.build(collection, complete=True)
     assert {path: path.stat().st_mtime_ns for path in site.rglob("*") if path.is_file()} == times
     run = collection / "build" / "runs" / "aaaa" / "executed.ipynb"
     run.write_text(run.read_text(encoding="utf-8").replace("It is blue.", "It is azure."), encoding="utf-8")

@@ -48,6 +48,14 @@
     if (contents && matchMedia("(max-width: 70rem)").matches) contents.open = false;
   }
 
+  // what scrolls sideways can be reached and scrolled by the keyboard
+  function reachable() {
+    document.querySelectorAll("pre, .scroll, .formula, .output .html").forEach(function (part) {
+      if (part.scrollWidth > part.clientWidth || part.scrollHeight > part.clientHeight) part.tabIndex = 0;
+      else part.removeAttribute("tabindex");
+    });
+  }
+
   function value(row, column) {
     var cell = row.cells[column];
     return cell.dataset.sort !== undefined ? cell.dataset.sort : cell.textContent.trim();
@@ -120,5 +128,8 @@
     document.querySelectorAll("form.filters").forEach(filterable);
     openTarget();
     addEventListener("hashchange", openTarget);
+    reachable();
+    addEventListener("resize", reachable);
+    document.addEventListener("toggle", reachable, true);
   });
 })();
