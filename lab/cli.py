@@ -28,6 +28,11 @@ app = typer.Typer(
 data_app = typer.Typer(help="The embedded data sets: list them, or check their bytes.", add_completion=False)
 app.add_typer(data_app, name="data")
 
+Names = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[THEME|NOTEBOOK]...", help="Themes or notebooks; all of them if none is named."),
+]
+
 
 class RunCommand(TyperCommand):
     """Lets ``-p`` take two words, NAME and VALUE, any number of times."""
@@ -63,10 +68,7 @@ def folded(args: Sequence[str]) -> list[str]:
 
 @app.command(cls=RunCommand)
 def run(
-    names: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[THEME|NOTEBOOK]...", help="Themes or notebooks; all of them if none is named."),
-    ] = None,
+    names: Names = None,
     profile: Annotated[
         str, typer.Option(metavar="PROFILE", help="smoke (20 s, no verdicts), standard (minutes) or large (GPU).")
     ] = "standard",
@@ -145,10 +147,7 @@ def run(
 
 @app.command()
 def check(
-    names: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[THEME|NOTEBOOK]...", help="Themes or notebooks; all of them if none is named."),
-    ] = None,
+    names: Names = None,
 ) -> None:
     """Check that notebooks are built as the collection wants them. Nothing is executed."""
     from lab.collection.check import problems
@@ -165,10 +164,7 @@ def check(
 
 @app.command()
 def strip(
-    names: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[THEME|NOTEBOOK]...", help="Themes or notebooks; all of them if none is named."),
-    ] = None,
+    names: Names = None,
     verify: Annotated[bool, typer.Option("--verify", help="Change nothing; say which are not stripped.")] = False,
 ) -> None:
     """Remove outputs and volatile metadata from notebooks, the form they are kept in."""

@@ -93,3 +93,17 @@ def test_what_is_finished_is_not_run_again(faulty, tiny):
     assert (base / "data" / "ledger.csv").read_bytes() == ledger
     changed = tiny.lab(base, "run", "good", "--changed")
     assert (changed.returncode, changed.stdout) == (0, "Nothing has changed since it was recorded.\n")
+
+
+def test_verify_runs_afresh_and_sees_a_verdict_that_differs(faulty, tiny):
+    base, _, _ = faulty
+    path = base / "data" / "ledger.csv"
+    before = path.read_text(encoding="utf-8")
+    equal = tiny.lab(base, "run", "--verify", "good")
+    assert equal.returncode == 0, equal.stdout
+    assert "cached" not in equal.stdout and "1 claim compared, verdicts as in the ledger" in equal.stdout
+    path.write_text(before.replace(",supported,supported,", ",refuted,refuted,"), encoding="utf-8")
+    differs = tiny.lab(base, "run", "--verify", "good")
+    path.write_text(before, encoding="utf-8")
+    assert differs.returncode == 1
+    assert "good/01-fine#rises: refuted in the ledger (value 1), now supported" in differs.stdout
