@@ -81,9 +81,7 @@ def run(
         list[str] | None,
         typer.Option("--parameter", "-p", metavar="NAME VALUE", help="Set a parameter of the notebooks; repeatable."),
     ] = None,
-    changed: Annotated[
-        bool, typer.Option("--changed", help="Run only what changed since it was recorded.")
-    ] = False,
+    changed: Annotated[bool, typer.Option("--changed", help="Run only what changed since it was recorded.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Run also what is finished and unchanged.")] = False,
     timeout: Annotated[
         float | None,
