@@ -230,18 +230,17 @@ class Augment:
         """Matrix (B, 2, 2) and shift (B, 2) from output to input positions, in units of half the picture, x first."""
         low, high = self.crop
         area = low + (high - low) * u[:, 0]
-        # a box as wide as the picture at most: the aspect ratio r = (w / h)^2 must lie in area..1 / area
-        ratio = torch.exp((2 * u[:, 1] - 1) * math.log(_ASPECT)) if low < 1 else torch.ones_like(area)
-        ratio = torch.minimum(torch.maximum(ratio, area), 1 / area)
-        wide, tall = (area * ratio).sqrt(), (area / ratio).sqrt()
-        shift = torch.stack([(2 * u[:, 2] - 1) * (1 - wide), (2 * u[:, 3] - 1) * (1 - tall)], -1)
-        angle = (2 * u[:, 4] - 1) * math.radians(self.rotate)
+        signed = 2 * u[:, 1:5] - 1  # aspect, place across, place down, angle
+        # a box as large as the picture at most: the aspect ratio r = (w / h)^2 must lie in area..1 / area
+        ratio = torch.exp(signed[:, 0] * (math.log(_ASPECT) if low < 1 else 0.0)).clamp(area, 1 / area)
+        box = torch.stack([area * ratio, area / ratio], -1).sqrt()  # width and height
+        shift = signed[:, 1:3] * (1 - box)
+        angle = signed[:, 3] * math.radians(self.rotate)
         cos, sin = angle.cos(), angle.sin()
-        mirror = torch.where(u[:, 7] < 0.5, -1.0, 1.0).to(u) if self.flip else torch.ones_like(cos)
+        mirror = (u[:, 7] >= 0.5).to(u) * 2 - 1 if self.flip else 1.0
         stretch = shape[-2] / shape[-1]  # rotation happens in pixels, positions are in half pictures
-        rows = [torch.stack([cos * mirror * wide, -sin * stretch * wide], -1)]
-        rows.append(torch.stack([sin / stretch * mirror * tall, cos * tall], -1))
-        return torch.stack(rows, -2), shift
+        turn = torch.stack([cos * mirror, -stretch * sin, sin * mirror / stretch, cos], -1).view(-1, 2, 2)
+        return turn * box[:, :, None], shift
 
     def _erased(self, u: Tensor, shape: torch.Size) -> Tensor:
         """Mask (B, 1, H, W) of the rectangle erased from each image, empty in a share 1 - erase of them."""

@@ -155,13 +155,13 @@ class Views(_Sampler):
         label = self._plain(self.data[1][index]) if len(self.data) > 1 else None
         generators = self._generators(1, step)
         members = images.view(len(self.seeds), self.batch_size, *images.shape[1:])
-        views = []
-        for _ in range(self.n_views):
-            draws = [self.augment.draw(x, g) for x, g in zip(members, generators, strict=True)]
-            noise = [d.noise for d in draws if d.noise is not None]
-            together = Draws(torch.cat([d.uniform for d in draws]), torch.cat(noise) if noise else None)
-            views.append(self._plain(self.augment.apply(images, together).view(members.shape)))
-        return ViewBatch(tuple(views), self._plain(index), label)
+        # all views are made at once, with the draws in the order a single run makes them
+        draws = [self.augment.draw(x, g) for _ in range(self.n_views) for x, g in zip(members, generators, strict=True)]
+        noise = [d.noise for d in draws if d.noise is not None]
+        together = Draws(torch.cat([d.uniform for d in draws]), torch.cat(noise) if noise else None)
+        made = self.augment.apply(images.repeat(self.n_views, 1, 1, 1), together)
+        views = made.view(self.n_views, *members.shape).unbind()
+        return ViewBatch(tuple(self._plain(view) for view in views), self._plain(index), label)
 
 
 class TwoViews(Views):

@@ -196,7 +196,7 @@ def _checked_loss(loss: Any, before: list[Tensor]) -> Tensor:
 
 def _refuse_non_finite(losses: list[Tensor], step: int) -> None:
     """Raise for the first loss that is not finite; ``step`` is that of the last one in the list, from 1."""
-    table = torch.stack(losses)
+    table = torch.stack(losses) if len(losses) > 1 else losses[0][None]
     if bool(table.isfinite().all()):
         return
     where = (~table.isfinite()).nonzero()[0].tolist()
