@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from lab.collection.notebook import Cell, Notebook, functions, parsed, solution, source, tags
 
+START = "### Exercise"
 HEADING = re.compile(r"### Exercise (\d+) · (★☆☆|★★☆|★★★) · (\d+) minutes?\s*$")
 COUNT = (2, 4)
 Finding = tuple[int | None, str, str]
@@ -21,7 +22,7 @@ def findings(notebook: Notebook) -> Iterator[Finding]:
     if not COUNT[0] <= len(headings) <= COUNT[1]:
         yield None, "exercises", f"{len(headings)} exercises, expected {COUNT[0]} to {COUNT[1]}"
     for number, i in enumerate(headings, start=1):
-        found = HEADING.match(source(cells[i]).lstrip().split("\n")[0])
+        found = HEADING.match(next(line for line in source(cells[i]).split("\n") if line.startswith(START)))
         if found is None:
             yield i, "exercises", f"the heading must read `### Exercise {number} · ★☆☆ · 5 minutes`"
         elif int(found[1]) != number:
@@ -37,7 +38,7 @@ def findings(notebook: Notebook) -> Iterator[Finding]:
 
 
 def _opens(cell: Cell) -> bool:
-    return cell["cell_type"] == "markdown" and source(cell).lstrip().startswith("### Exercise")
+    return cell["cell_type"] == "markdown" and any(line.startswith(START) for line in source(cell).split("\n"))
 
 
 def _stub(notebook: Notebook, i: int, names: set[str]) -> Iterator[Finding]:

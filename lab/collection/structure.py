@@ -35,9 +35,9 @@ def findings(notebook: Notebook) -> Iterator[Finding]:
 
 
 def first(notebook: Notebook, start: str) -> int | None:
-    """Position of the first Markdown cell that begins with `start`."""
+    """Position of the first Markdown cell with a line that begins with `start`."""
     for i, cell in enumerate(notebook["cells"]):
-        if cell["cell_type"] == "markdown" and source(cell).lstrip().startswith(start):
+        if cell["cell_type"] == "markdown" and any(line.startswith(start) for line in source(cell).split("\n")):
             return i
     return None
 
@@ -129,7 +129,7 @@ def _order(notebook: Notebook) -> Iterator[Finding]:
         yield len(cells) - 1 if cells else None, "finish", f"the last cell must end with `{FINISH}`"
     for start, what in ((PREDICT, "a question before the experiment"), (READING, "what the figure shows")):
         if first(notebook, start) is None:
-            yield None, "reading", f"no Markdown cell begins with `{start}`: {what}"
+            yield None, "reading", f"no paragraph begins with `{start}`: {what}"
     predictions, readings = first(notebook, PREDICT), first(notebook, READING)
     if predictions is not None and readings is not None:
         if readings < predictions:
