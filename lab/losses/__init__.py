@@ -4,6 +4,7 @@ Every loss takes rows (..., N, d), works on the last two axes and returns a valu
 of seeds is trained as one. Losses on cosines normalise inside; ``temperature`` is always a divisor.
 """
 
+from lab.losses.attraction_repulsion import attraction, attraction_repulsion, repulsion
 from lab.losses.contrastive import info_nce, nt_xent, symmetric_info_nce
 from lab.losses.decoupled import coupling, decoupled
 from lab.losses.hard_negatives import hard_contrastive
@@ -18,6 +19,8 @@ from lab.losses.symile import multilinear_product, multilinear_scores, symile
 __all__ = [
     "align_uniform",
     "alignment",
+    "attraction",
+    "attraction_repulsion",
     "best_temperature",
     "collision_bound",
     "coupling",
@@ -38,6 +41,7 @@ __all__ = [
     "nt_xent",
     "pair_temperature",
     "pairwise_info_nce",
+    "repulsion",
     "spectral_contrastive",
     "symile",
     "symmetric_info_nce",
