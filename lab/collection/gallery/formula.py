@@ -10,6 +10,8 @@ from typing import Any
 
 # the size formulas are set at, in SVG units; on the page they scale with the text, one size being SCALE em
 SIZE, SCALE, MARGIN = 20.0, 1.08, 0.6
+TALLEST = 30.0  # in multiples of the size
+_LARGE = re.compile(r"\\(?:sum|prod|coprod|bigcup|bigcap|bigoplus|bigotimes|bigsqcup|bigvee|bigwedge)\s*_\s*")
 _NUMBER = re.compile(r"-?\d+\.\d+(?:e-?\d+)?")
 
 
@@ -84,21 +86,60 @@ class Formulas:
 def _typeset(tex: str, inline: bool) -> Any:
     import ziamath
 
-    formula = ziamath.Latex(_adapt(tex), size=SIZE, color="currentColor", inline=inline, margin=MARGIN)
+    formula = ziamath.Latex(_adapt(tex, inline), size=SIZE, color="currentColor", inline=inline, margin=MARGIN)
+    # no formula in a text is that tall: a delimiter was stretched without bounds
+    if formula.node.bbox.ymax - formula.node.bbox.ymin > TALLEST * SIZE:
+        raise ValueError(f"{tex!r} cannot be set at a sensible height")
     # a command the parser does not know is passed on as text and would be drawn as such
     if any("\\" in (part.text or "") for part in formula.mathml.iter()):
         raise ValueError(f"unknown command in {tex!r}")
     return formula
 
 
-def _adapt(tex: str) -> str:
+def _adapt(tex: str, inline: bool) -> str:
     """TeX the parser would misread, written in a form it knows."""
     tex = re.sub(r"\\mathop\{\\mathrm\{(\w+)\}\}", r"\\operatorname{\1}", tex)
     tex = re.sub(r"\\operatorname\*\{", r"\\operatorname{", tex)
     # \mathbf 1 with a blank before its argument
     tex = re.sub(r"\\(math(?:bf|bb|cal|rm))\s+(\w)", r"\\\1{\2}", tex)
     # bold and blackboard digits are characters of their own
-    return tex.replace(r"\mathbb{1}", "\U0001d7d9").replace(r"\mathbf{1}", "\U0001d7cf")
+    tex = tex.replace(r"\mathbb{1}", "\U0001d7d9").replace(r"\mathbf{1}", "\U0001d7cf")
+    return tex if inline else _bounded(tex)
+
+
+def _bounded(tex: str) -> str:
+    r"""Give each large operator with a lower limit alone an empty upper one.
+
+    Without it the typesetter stretches a delimiter around the operator to a hundred times its height.
+
+    >>> _bounded(r"\left(\sum_{i \in A_{k}} x + \prod_j^n y + \sum_\alpha\right)")
+    '\\left(\\sum_{i \\in A_{k}}^{} x + \\prod_j^n y + \\sum_\\alpha^{}\\right)'
+    >>> _bounded(r"\sum_{i \in \bigcup_k A_k} x")
+    '\\sum_{i \\in \\bigcup_k A_k}^{} x'
+    """
+    parts, done = [], 0
+    for found in _LARGE.finditer(tex):
+        if found.start() < done:  # part of another one's limit
+            continue
+        end = _argument(tex, found.end())
+        parts.append(tex[done:end])
+        done = end
+        if not tex[end:].lstrip().startswith("^"):
+            parts.append("^{}")
+    return "".join([*parts, tex[done:]])
+
+
+def _argument(tex: str, start: int) -> int:
+    """Where the argument that begins at `start` ends: after a group in braces, a command or one character."""
+    if tex[start : start + 1] != "{":
+        command = re.compile(r"\\[a-zA-Z]+").match(tex, start)
+        return command.end() if command else start + 1
+    depth = 0
+    for place in range(start, len(tex)):
+        depth += {"{": 1, "}": -1}.get(tex[place], 0)
+        if depth == 0:
+            return place + 1
+    return len(tex)
 
 
 def _short(text: str) -> str:

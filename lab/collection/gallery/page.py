@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import base64
 import copy
 import re
@@ -100,12 +101,42 @@ def prepare(notebook: NotebookNode, prose: Prose) -> NotebookNode:
     ``metadata.lab_anchor``.
     """
     shown = copy.deepcopy(notebook)
+    _only_what_differs(shown)
     for cell in shown.cells:
         cell.metadata["lab_kind"] = _kind(cell)
         cell.metadata["lab_lines"] = cell.source.count("\n") + 1
         if cell.cell_type == "code":
             cell.outputs = _outputs(cell.outputs, prose)
     return shown
+
+
+def _only_what_differs(notebook: NotebookNode) -> None:
+    """Of the values this run was given, keep those that differ from the ones written in the parameters cell."""
+    defaults: dict[str, str] = {}
+    for cell in list(notebook.cells):
+        tags = cell.metadata.get("tags", [])
+        if "parameters" in tags:
+            defaults = _assignments(cell.source)
+        elif "injected-parameters" in tags:
+            given = _assignments(cell.source)
+            lines = [f"{name} = {value}" for name, value in given.items() if defaults.get(name) != value]
+            cell.source = "\n".join(lines)
+            if not lines:
+                notebook.cells.remove(cell)
+
+
+def _assignments(source: str) -> dict[str, str]:
+    """Name and value, as Python writes it, of each assignment; none of a cell that is no Python."""
+    found: dict[str, str] = {}
+    try:
+        tree = ast.parse(source)
+    except SyntaxError:
+        return found
+    for node in tree.body:
+        if isinstance(node, ast.AnnAssign | ast.Assign) and node.value is not None:
+            target = node.target if isinstance(node, ast.AnnAssign) else node.targets[0]
+            found[ast.unparse(target)] = ast.unparse(node.value)
+    return found
 
 
 def _kind(cell: NotebookNode) -> str:

@@ -100,9 +100,11 @@ def executed_cells() -> list[Any]:
     )
     frame = "<div>\n<style scoped>\n.dataframe th { color: red }\n</style>\n"
     frame += '<table border="1" class="dataframe"><tr><td>7</td></tr></table></div>'
-    knob = 'profile: str = "standard"  # smoke, standard or large'
+    knob = 'profile: str = "standard"  # smoke, standard or large\nseed: int = 0  # base seed'
+    given = "# Parameters\nprofile = 'standard'\nseed = 7\n"
     return [
         new_code_cell(knob, metadata={"tags": ["parameters"]}, id="pa"),
+        new_code_cell(given, metadata={"tags": ["injected-parameters"]}, id="given"),
         new_markdown_cell(FORMULAS, id="maths"),
         new_code_cell(
             "for i in range(2):\n    print(i)",
@@ -165,6 +167,7 @@ def put_source(root: Path, theme: str, slug: str, notebook: Any) -> None:
     for cell in bare.cells:
         if cell.cell_type == "code":
             cell.outputs = []
+    bare.cells = [cell for cell in bare.cells if "injected-parameters" not in cell.metadata.get("tags", [])]
     nbformat.write(bare, path)
 
 

@@ -70,3 +70,27 @@ def test_what_cannot_be_set_is_shown_as_tex(tex: str) -> None:
 def test_digits_in_blackboard_bold_keep_their_looks() -> None:
     plain, bold = (parsed(Formulas().inline(tex))[1].attrib["href"] for tex in ("1", r"\mathbb 1"))
     assert plain != bold
+
+
+@pytest.mark.parametrize(
+    "tex",
+    [
+        r"\left(\sum_i x_i\right)",
+        r"\left[ e^{-\sum_{k \in A_{j}} x_k} \right]",
+        r"\left\| \prod_\alpha x_\alpha \right\|",
+        r"\left( \log \sum_k p_k \exp(s_{ik} / \tau) - s_{ij} / \tau \right)",
+    ],
+)
+def test_delimiters_around_a_sum_are_as_tall_as_the_sum(tex: str) -> None:
+    page = Formulas()
+    drawing = parsed(re.sub(r"^<div class=\"formula\">|</div>\n$", "", page.block(tex)))
+    # a sum in display style with its lower limit is a good two lines tall
+    height = float(drawing.attrib["viewBox"].split()[3]) / SIZE
+    assert 1.2 < height < 4
+
+
+def test_a_formula_without_bounds_is_shown_as_tex(monkeypatch: pytest.MonkeyPatch) -> None:
+    from lab.collection.gallery import formula
+
+    monkeypatch.setattr(formula, "TALLEST", 0.1)
+    assert Formulas().block("x") == '<div class="formula"><code class="tex">x</code></div>\n'

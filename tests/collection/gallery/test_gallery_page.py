@@ -93,3 +93,9 @@ def test_the_notebook_can_be_taken_along_without_outputs(collection: Path, page:
     source = json.loads((collection / "notebooks" / "uniformity" / "01-alignment.ipynb").read_text(encoding="utf-8"))
     assert [cell["id"] for cell in taken["cells"]] == [cell["id"] for cell in source["cells"]]
     assert all(cell["outputs"] == [] for cell in taken["cells"] if cell["cell_type"] == "code")
+
+
+def test_of_the_values_of_a_run_those_that_differ_are_shown(page: BeautifulSoup) -> None:
+    given = page.select_one(".cell.injected-parameters")
+    assert given is not None
+    assert "In this run" in given.text and "seed = 7" in given.text and "profile" not in given.text
