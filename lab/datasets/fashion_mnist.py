@@ -66,7 +66,7 @@ def fashion(size: int = 28) -> Fashion:
         >>> data.train_images.shape, data.class_names[int(data.train_labels[0])]
         (torch.Size([10000, 1, 14, 14]), 'Ankle boot')
     """
-    if isinstance(size, bool) or size not in (28, 14, 7):
+    if size not in (28, 14, 7):
         raise ValueError(f"size: expected 28, 14 or 7 (whole squares of the original pixels), got {size!r}")
     with np.load(manifest.path("fashion/images.npz"), allow_pickle=False) as file:
         arrays = {name: torch.from_numpy(file[name]) for name in file.files}

@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 # Beside the declared files, data/ holds these; what is generated or written by people changes without being damaged.
-UNDECLARED = frozenset({"manifest.json", "README.md", "papers.csv", "ledger.csv", ".gitattributes"})
+UNDECLARED = frozenset({"manifest.json", "README.md", "papers.csv", "ledger.csv"})
 UNDECLARED_FOLDERS = frozenset({"build", "licences"})
 
 SETS = {
@@ -146,7 +147,8 @@ def verify() -> list[str]:
     known = {entry.path for entry in declared}
     for file in sorted(p for p in target.rglob("*") if p.is_file()):
         name = file.relative_to(target)
-        if name.parts[0] in UNDECLARED_FOLDERS or name.as_posix() in UNDECLARED or name.as_posix() in known:
+        # Names with a leading dot belong to the system or the editor.
+        if name.parts[0] in UNDECLARED_FOLDERS or name.as_posix() in UNDECLARED | known or name.name.startswith("."):
             continue
         problems.append(f"{name.as_posix()}: is not declared in the manifest")
     return problems
@@ -177,8 +179,8 @@ def listing() -> list[dict[str, str | int | float]]:
                 "what": SETS.get(name, files[0].what),
                 "files": len(files),
                 "mb": round(sum(entry.bytes for entry in files) / 1e6, 1),
-                "licence": "; ".join(dict.fromkeys(part for entry in files for part in entry.licence.split("; "))),
-                "source": "; ".join(dict.fromkeys(part for entry in files for part in entry.source.split("; "))),
+                "licence": _joined(entry.licence for entry in files),
+                "source": _joined(entry.source for entry in files),
             }
         )
     what = "generators whose exact answers are known: spheres, manifolds, simplex blobs, imbalance, XOR, factors, hubs"
@@ -186,6 +188,11 @@ def listing() -> list[dict[str, str | int | float]]:
         {"name": "synthetic", "what": what, "files": 0, "mb": 0.0, "licence": "MIT", "source": "lab.datasets.synthetic"}
     )
     return rows
+
+
+def _joined(values: Iterable[str]) -> str:
+    """Parts of all values, each once, without the path of a licence's text."""
+    return "; ".join(dict.fromkeys(part.split(" (licences/")[0] for value in values for part in value.split("; ")))
 
 
 def _entries(target: Path) -> tuple[Entry, ...]:

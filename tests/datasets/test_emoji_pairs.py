@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
@@ -57,7 +58,34 @@ def test_names_match_the_pictures(data):
         assert data.skin_tone[tones].tolist() == [1, 3, 5]
 
 
+@pytest.mark.parametrize("style", ["google", "twitter"])
+def test_pictures_are_those_stored(data, style):
+    from lab.datasets import manifest
+
+    with np.load(manifest.path(f"emoji/{style}.npz")) as file:
+        stored = file["images"]
+    rows = [0, 1234, len(data) - 1]
+    np.testing.assert_allclose(data.images(style)[rows].permute(0, 2, 3, 1), stored[rows] / 255, atol=1e-7)
+
+
+@pytest.mark.parametrize("style", ["google", "twitter"])
+def test_pictures_are_upright(data, style):
+    """The stripes of France stand, blue to red; those of the Netherlands lie, red to blue."""
+    images = data.images(style)
+    france, dutch = images[row(data, "flag: France")], images[row(data, "flag: Netherlands")]
+    for first, last, front, back in (
+        (france[:, 16, 5], france[:, 16, 26], 2, 0),
+        (dutch[:, 10, 16], dutch[:, 21, 16], 0, 2),
+    ):
+        assert first[front] > first[back] + 0.2
+        assert last[back] > last[front] + 0.2
+
+
 def test_text_vectors_match_the_names(data):
+    """Name and text of one emoji are each other's nearest, mostly, among the bases of all families."""
+    rows = data.representatives()
+    nearest = (data.text_vectors[rows] @ data.name_vectors[rows].T).argmax(dim=1)
+    assert (nearest == torch.arange(len(rows))).float().mean() > 0.8
     dog, cat, clock = (row(data, name) for name in ("dog face", "cat face", "alarm clock"))
     for vectors in (data.text_vectors, data.name_vectors):
         assert vectors[dog] @ vectors[cat] > vectors[dog] @ vectors[clock] + 0.2

