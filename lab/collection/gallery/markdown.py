@@ -12,6 +12,8 @@ from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 
 from lab.collection.gallery.formula import Formulas
 
+# paragraphs that stand out: a question to the reader, and what a figure shows
+_OPENINGS = {"<strong>Predict.</strong>": "predict", "<strong>Reading the figure.</strong>": "reading"}
 _TAG = re.compile(r"<[^>]+>")
 
 
@@ -85,9 +87,10 @@ class Prose(IPythonRenderer):
         # a formula on its own is a block and must not stand inside <p>
         if text.startswith('<div class="formula">'):
             return text
+        kind = next((kind for opening, kind in _OPENINGS.items() if text.startswith(opening)), "")
         if '<div class="formula">' in text:
-            return f'<div class="p">{text}</div>\n'
-        return super().paragraph(text)
+            return f'<div class="p {kind}">{text}</div>\n'
+        return f'<p class="{kind}">{text}</p>\n' if kind else super().paragraph(text)
 
 
 def _scroll_tables(html: str) -> str:

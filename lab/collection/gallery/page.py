@@ -23,7 +23,6 @@ from lab.collection import claims, exercises, session
 from lab.collection.gallery.markdown import Heading, Prose
 
 TEMPLATES = Path(__file__).with_name("templates")
-_OPENINGS = {"**Predict": "predict", "**Reading": "reading"}
 
 
 @dataclass(frozen=True)
@@ -101,6 +100,8 @@ def prepare(notebook: NotebookNode, prose: Prose) -> NotebookNode:
     ``metadata.lab_anchor``.
     """
     shown = copy.deepcopy(notebook)
+    # papermill marks an error with cells of its own; the page says it in its own way
+    shown.cells = [cell for cell in shown.cells if "papermill-error-cell-tag" not in cell.metadata.get("tags", [])]
     _only_what_differs(shown)
     for cell in shown.cells:
         cell.metadata["lab_kind"] = _kind(cell)
@@ -140,9 +141,9 @@ def _assignments(source: str) -> dict[str, str]:
 
 
 def _kind(cell: NotebookNode) -> str:
-    tags = cell.metadata.get("tags", [])
     if cell.cell_type == "markdown":
-        return next((kind for opening, kind in _OPENINGS.items() if cell.source.lstrip().startswith(opening)), "text")
+        return "text"
+    tags = cell.metadata.get("tags", [])
     known = ("parameters", "injected-parameters", "exercise", "check")
     return next((tag for tag in known if tag in tags), "code")
 

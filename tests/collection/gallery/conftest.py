@@ -114,7 +114,7 @@ def executed_cells() -> list[Any]:
                 new_output("stream", name="stderr", text="a warning nobody needs\n"),
             ],
         ),
-        new_markdown_cell("**Predict.** What happens?", id="predict"),
+        new_markdown_cell("Some words.\n\n**Predict.** What happens?", id="predict"),
         new_code_cell("show(fig)", id="figure-one", outputs=[picture]),
         new_markdown_cell("**Reading the figure.** It is blue.", id="reading"),
         new_code_cell("show(fig)", id="figure-two", outputs=[second]),
@@ -194,7 +194,13 @@ def collection(tmp_path: Path) -> Path:
     later = source("# Temperature", [new_code_cell("1 / 0", id="boom")])
     put_source(root, "uniformity", "02-temperature", later)
     error = "ZeroDivisionError: division by <zero>"
-    put_run(root, "uniformity", "02-temperature", later, key="bbbb", status="failed", error=error)
+    # papermill puts cells of its own before the first and before the one that failed
+    marks = {"tags": ["papermill-error-cell-tag"]}
+    broken = nbformat.from_dict(json.loads(nbformat.writes(later)))
+    traceback = ["\x1b[31mZeroDivisionError\x1b[0m"]
+    broken.cells[-1].outputs = [new_output("error", ename="ZeroDivisionError", evalue="by", traceback=traceback)]
+    broken.cells.insert(0, new_markdown_cell('<span style="color:red">An Exception</span>', metadata=marks))
+    put_run(root, "uniformity", "02-temperature", broken, key="bbbb", status="failed", error=error)
     put_source(root, "uniformity", "03-later", source("# Never run", [new_code_cell("pass", id="p")]))
     hubs = source("# Hubs | and | bars", [new_code_cell("pass", id="p")], papers=[])
     put_source(root, "hubness", "01-hubs", hubs)

@@ -70,7 +70,8 @@ def test_code_folds_is_coloured_and_exercises_keep_their_solutions_shut(page: Be
     assert page.select_one(".highlight .k") is not None
     solution = next(part for part in page.select("details") if part.find("summary", string="Solution"))
     assert not solution.has_attr("open") and solution.select_one(".highlight .k") is not None
-    assert page.select_one(".cell.predict") is not None and page.select_one(".cell.reading") is not None
+    marked = [(part["class"], part.text.split(".")[0]) for part in page.select("p.predict, p.reading")]
+    assert marked == [(["predict"], "Predict"), (["reading"], "Reading the figure")]
     assert page.select_one(".cell.exercise details.source") is not None
 
 
@@ -99,3 +100,16 @@ def test_of_the_values_of_a_run_those_that_differ_are_shown(page: BeautifulSoup)
     given = page.select_one(".cell.injected-parameters")
     assert given is not None
     assert "In this run" in given.text and "seed = 7" in given.text and "profile" not in given.text
+
+
+def test_a_run_that_failed_begins_with_its_title_and_says_what_happened(collection: Path) -> None:
+    path = gallery.build(collection, complete=True).parent / "uniformity" / "02-temperature.html"
+    page = BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser")
+    assert "An Exception" not in page.text
+    heading, banner = page.select_one("main h1"), page.select_one(".banner")
+    assert heading is not None and heading.text == "Temperature"
+    assert banner is not None and banner.text.startswith("Failed. ZeroDivisionError: division by <zero>")
+    traceback = page.select_one("pre.error")
+    assert traceback is not None and traceback.text.strip() == "ZeroDivisionError"
+    following = heading.find_all_next("p", class_="facts")
+    assert following  # level, minutes and run time stand below the title
