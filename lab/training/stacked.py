@@ -1,4 +1,4 @@
-"""Several encoders of one shape as one module: S seeds trained in the time of two or so."""
+"""Several encoders of one shape as one module, so that S seeds are trained at once."""
 
 from __future__ import annotations
 
@@ -70,11 +70,11 @@ def stack(encoders: Sequence[Encoder]) -> Stacked:
         ValueError: no encoder, or encoders of different shapes.
         TypeError: a layer that cannot be stacked.
 
-    Cost: five perceptrons of width 64 train in about a third of the time of five single runs on one core. Strided
-        convolutions gain little, as their single runs already fill the core.
+    Cost: against five single runs on one core, five perceptrons of width 64 train 2 to 2.5 times faster with batches up
+        to 128 and 1.4 times with 256, where the products fill the core; conv nets of width 32 1.1 to 1.5 times.
 
     Relations: with ``TwoViews(..., seed=[s1, ..., sS])`` the members end with the weights of S single runs, to 1e-10 in
-    float64 and about 1e-3 in float32 after 50 steps of AdamW.
+    float64 and 1e-3 in float32 after 50 steps of AdamW.
 
     Example:
         >>> from lab.encoders import mlp
