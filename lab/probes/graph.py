@@ -57,7 +57,8 @@ def graph_agreement(embeddings: Any, weights: Any, *, first: int = 1, last: int)
         first, last: numbers of the eigenvectors from 1, both included.
 
     Returns:
-        Float in 0 .. 1; 1 where the eigenspace lies in the span. Null (a random space): d / N.
+        Float in 0 .. 1; 1 where the eigenspace lies in the span, 0 where nothing is left of the columns (all rows equal
+        and first = 2). Null (a random space): d / N.
 
     Raises:
         ValueError: different numbers of rows, first and last out of order or range, as ``laplacian_eigenvectors``.
@@ -84,6 +85,10 @@ def graph_agreement(embeddings: Any, weights: Any, *, first: int = 1, last: int)
     mass = as_rows(weights, "weights").double().sum(1, keepdim=True)
     columns = mass.sqrt() * f
     earlier = vectors[:, : first - 1]
-    columns = columns - earlier @ (earlier.T @ columns)
-    cosines = principal_cosines(columns, vectors[:, first - 1 : last])
+    left, sizes, _ = torch.linalg.svd(columns - earlier @ (earlier.T @ columns), full_matrices=False)
+    # What taking away leaves at rounding level, seen from the size it had before, is no direction of the embedding.
+    kept = sizes > max(columns.shape) * torch.finfo(columns.dtype).eps * torch.linalg.matrix_norm(columns)
+    if not kept.any():
+        return 0.0
+    cosines = principal_cosines(left[:, kept], vectors[:, first - 1 : last])
     return float(cosines.square().sum()) / (last - first + 1)
