@@ -41,7 +41,10 @@ _STYLE: dict[str, Any] = {
     "xtick.labelsize": 9,
     "ytick.labelsize": 9,
     "legend.fontsize": 9,
-    "legend.frameon": False,
+    "legend.frameon": True,
+    "legend.framealpha": 0.85,
+    "legend.facecolor": PANEL,
+    "legend.edgecolor": GRID,
     "font.family": "DejaVu Sans",
     "lines.linewidth": 1.8,
     "lines.markersize": 5,
@@ -58,7 +61,7 @@ def figure(
     title: str | None = None,
     **axes: Any,
 ) -> tuple[Any, Any]:
-    """A figure and its axes in the lab's style.
+    """A figure and its axes in the lab's style, which matplotlib keeps for the rest of the process.
 
     Args:
         columns, rows: panels.
@@ -75,12 +78,12 @@ def figure(
     import matplotlib.pyplot as plt
     from cycler import cycler
 
-    style: Any = {**_STYLE, "axes.prop_cycle": cycler(color=COLOURS)}
-    with plt.rc_context(style):
-        size = (width or (5.2 if columns == 1 else 4.1 * columns), height * rows)
-        drawn, panels = plt.subplots(rows, columns, figsize=size, layout="constrained", **axes)
-        if title:
-            drawn.suptitle(title, fontsize=12, fontweight="bold", x=0.01, ha="left", color=INK)
+    # Texts and legends read the style when they are made, after this call, so it has to last.
+    plt.rcParams.update({**_STYLE, "axes.prop_cycle": cycler(color=COLOURS)})
+    size = (width or (5.2 if columns == 1 else 4.1 * columns), height * rows)
+    drawn, panels = plt.subplots(rows, columns, figsize=size, layout="constrained", **axes)
+    if title:
+        drawn.suptitle(title, fontsize=12, fontweight="bold", x=0.01, ha="left", color=INK)
     return drawn, panels
 
 
