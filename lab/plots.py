@@ -79,7 +79,8 @@ def figure(
     from cycler import cycler
 
     # Texts and legends read the style when they are made, after this call, so it has to last.
-    plt.rcParams.update({**_STYLE, "axes.prop_cycle": cycler(color=COLOURS)})
+    style: Any = {**_STYLE, "axes.prop_cycle": cycler(color=COLOURS)}
+    plt.rcParams.update(style)
     size = (width or (5.2 if columns == 1 else 4.1 * columns), height * rows)
     drawn, panels = plt.subplots(rows, columns, figsize=size, layout="constrained", **axes)
     if title:
