@@ -152,14 +152,15 @@ def themes(root: Path, names: Sequence[str]) -> list[Theme]:
 def runs(root: Path, results: Sequence[Mapping[str, Any]] | None = None) -> dict[str, Run]:
     """For each notebook the run to show.
 
-    A run among `results` comes first, then one that judged its claims before one at profile smoke, then the newest.
+    A run among `results` comes first, then one that judged its claims before one at profile smoke, then one with
+    base seed 0, which the ledger is made of, then the newest.
 
     Args:
         root: root of the collection; runs lie in ``build/runs/<key>/``.
         results: contents of ``result.json`` of the runs at hand.
     """
     preferred = {str(result.get("key")) for result in results or ()}
-    best: dict[str, tuple[tuple[bool, bool, float, str], Run]] = {}
+    best: dict[str, tuple[tuple[bool, bool, bool, float, str], Run]] = {}
     for path in sorted((root / "build" / "runs").glob("*/result.json")):
         try:
             result = json.loads(path.read_text(encoding="utf-8"))
@@ -171,7 +172,7 @@ def runs(root: Path, results: Sequence[Mapping[str, Any]] | None = None) -> dict
         executed = path.with_name("executed.ipynb")
         run = Run(result, executed if executed.exists() else None, written)
         key = str(result.get("key", path.parent.name))
-        rank = (key in preferred, result.get("profile") != "smoke", written, key)
+        rank = (key in preferred, result.get("profile") != "smoke", result.get("seed") == 0, written, key)
         if run.name not in best or rank > best[run.name][0]:
             best[run.name] = (rank, run)
     shown = {name: run for name, (_, run) in best.items()}

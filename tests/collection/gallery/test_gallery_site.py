@@ -213,7 +213,7 @@ def test_pages_of_a_notebook_that_is_gone_go_too(collection: Path) -> None:
     assert (site / "uniformity" / "02-temperature.html").is_file()
 
 
-@pytest.mark.parametrize(("passed", "shown"), [("old", "old"), (None, "newest"), ("smoke", "smoke")])
+@pytest.mark.parametrize(("passed", "shown"), [("old", "old"), (None, "newest"), ("smoke", "smoke"), ("seed", "seed")])
 def test_which_run_of_a_notebook_is_shown(
     collection: Path, add_run: Callable[..., dict[str, Any]], passed: str | None, shown: str
 ) -> None:
@@ -223,10 +223,11 @@ def test_which_run_of_a_notebook_is_shown(
 
     source = collection / "notebooks" / "uniformity" / "03-later.ipynb"
     results = {}
-    for age, (key, profile) in enumerate([("old", "standard"), ("newest", "standard"), ("smoke", "smoke")]):
+    kinds = [("old", "standard", 0), ("newest", "standard", 0), ("seed", "standard", 1003), ("smoke", "smoke", 0)]
+    for age, (key, profile, seed) in enumerate(kinds):
         notebook = nbformat.read(source, as_version=4)
         notebook.cells[-1].outputs = [nbformat.v4.new_output("stream", name="stdout", text=f"this is {key}")]
-        results[key] = add_run(collection, "uniformity", "03-later", notebook, key=key, profile=profile)
+        results[key] = add_run(collection, "uniformity", "03-later", notebook, key=key, profile=profile, seed=seed)
         path = collection / "build" / "runs" / key / "result.json"
         os.utime(path, (1000 + age, 1000 + age))
     chosen = None if passed is None else [results[passed]]
