@@ -8,9 +8,9 @@ from lab.losses.attraction_repulsion import attraction, attraction_repulsion, re
 from lab.losses.contrastive import info_nce, nt_xent, symmetric_info_nce
 from lab.losses.decoupled import coupling, decoupled
 from lab.losses.hard_negatives import hard_contrastive
-from lab.losses.individual_temperature import best_temperature, individual_temperature
+from lab.losses.individual_temperature import best_temperature, individual_info_nce
 from lab.losses.latent_classes import collision_bound, logistic_contrast, mean_classifier_loss
-from lab.losses.multi_head import multi_head, pair_temperature, temperature_penalty
+from lab.losses.multi_head import multi_head_info_nce, pair_temperature, temperature_penalty
 from lab.losses.multiview import mv_dhel, mv_dhel_parts, mv_info_nce, pairwise_info_nce
 from lab.losses.regularisers import align_uniform, alignment, uniformity
 from lab.losses.spectral import graph_info_nce, graph_spectral, spectral_contrastive
@@ -28,11 +28,11 @@ __all__ = [
     "graph_info_nce",
     "graph_spectral",
     "hard_contrastive",
-    "individual_temperature",
+    "individual_info_nce",
     "info_nce",
     "logistic_contrast",
     "mean_classifier_loss",
-    "multi_head",
+    "multi_head_info_nce",
     "multilinear_product",
     "multilinear_scores",
     "mv_dhel",

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lab.geometry import check_positive, check_same_shape
-from lab.losses.contrastive import unit_rows, without_diagonal
+from lab.losses.contrastive import unit_rows
 
 _STEPS = 60  # more than Newton ever needs; bisection alone halves the bracket as often
 
@@ -38,12 +38,12 @@ def best_temperature(similarities: Tensor, *, rho: float, low: float, high: floa
         TypeError: not a floating tensor.
         ValueError: NaN or plus infinity, a row with fewer than two negatives, rho or low not above 0, high below low.
 
-    Cost: O(N M) a step, about 6 steps of Newton, kept inside a bracket that bisection shrinks.
+    Cost: O(N M) a step, about 5 steps of Newton, kept inside a bracket that bisection shrinks.
 
     Source: not-all-semantics-created (Qiu et al. 2023), whose stochastic algorithm approaches this solution for the
     whole data set; here it is computed for the negatives that are given.
 
-    Relations: ``individual_temperature`` is the loss at this temperature.
+    Relations: ``individual_info_nce`` is the loss at this temperature.
 
     Example:
         >>> best_temperature(torch.tensor([[1.0, 0.0, 0.0, 0.0]]), rho=0.5, low=0.01).round(decimals=3).tolist()
@@ -55,30 +55,33 @@ def best_temperature(similarities: Tensor, *, rho: float, low: float, high: floa
         raise ValueError(f"high must be finite and at least low = {low}, got {high}")
     h, keep = _centred(similarities)
     count = keep.sum(-1).double()
-    spread = -h.masked_fill(~keep, 0).amin(-1)  # the largest is 0
+    ignored = None if bool(keep.all()) else ~keep
+    spread = -h.amin(-1)  # the largest is 0
     # KL(p_tau || uniform) <= range^2 / (8 tau^2), so the root lies below this.
     above = (spread / math.sqrt(8 * rho)).clamp_min(low)
     below = torch.full_like(above, low)
     # Where the softmax is still flatter at low than the budget allows, the minimum lies at or below low.
-    at_low = _divergence(h, keep, count, below)[0] <= rho
-    tau = torch.where(at_low, below, above)
+    at_low = _divergence(h, ignored, count, below)[0] <= rho
+    # Normal similarities of standard deviation s would give s / sqrt(2 rho).
+    guess = (h.square().sum(-1) / count - (h.sum(-1) / count).square()).clamp_min(0).sqrt() / math.sqrt(2 * rho)
+    tau = torch.where(at_low, below, torch.minimum(torch.maximum(guess, below), above))
     for _ in range(_STEPS):
-        divergence, variance = _divergence(h, keep, count, tau)
+        divergence, variance = _divergence(h, ignored, count, tau)
         below = torch.where(divergence > rho, tau, below)
         above = torch.where(divergence > rho, above, tau)
         # Newton on log KL against log tau, nearly a line of slope -2: d KL / d log tau = -variance of h / tau.
         step = (divergence / rho).clamp_min(1e-300).log() * divergence / variance.clamp_min(1e-300)
         newton = tau * step.clamp(-3, 3).exp()
-        following = torch.where((newton > below) & (newton < above), newton, (below * above).sqrt())
+        following = torch.where((newton >= below) & (newton <= above), newton, (below * above).sqrt())
         moved = torch.where(at_low, torch.zeros_like(tau), (following / tau - 1).abs()).amax()
         tau = torch.where(at_low, tau, following)
-        if moved < 1e-7:  # the error after such a step is of the order of its square
+        if moved < 1e-6:  # the error after such a step is of the order of its square
             break
     tau = tau.clamp(low, high)
     return tau.to(similarities.dtype)
 
 
-def individual_temperature(
+def individual_info_nce(
     anchors: Tensor, positives: Tensor, *, rho: float, low: float, temperature: Tensor | None = None
 ) -> Tensor:
     """InfoNCE in which each anchor chooses its temperature: the robust contrastive loss of iSogCLR.
@@ -110,12 +113,14 @@ def individual_temperature(
     Relations: at one fixed tau its gradient is tau times that of ``info_nce`` without the positive in the denominator.
 
     Example:
-        >>> round(individual_temperature(torch.eye(3), torch.eye(3), rho=0.1, low=0.05).item(), 4)
+        >>> round(individual_info_nce(torch.eye(3), torch.eye(3), rho=0.1, low=0.05).item(), 4)
         -0.995
     """
     check_same_shape(anchors, positives, ("anchors", "positives"))
     cosines = unit_rows(anchors, "anchors", min_rows=3) @ unit_rows(positives, "positives").mT
-    negatives = without_diagonal(cosines)
+    n = cosines.shape[-1]
+    # All entries but the diagonal, row by row: the flat matrix without its first entry has the others every n + 1.
+    negatives = cosines.flatten(-2)[..., 1:].unflatten(-1, (n - 1, n + 1))[..., :-1].reshape(*cosines.shape[:-1], n - 1)
     if temperature is None:
         tau = best_temperature(negatives.detach(), rho=rho, low=low)
     else:
@@ -126,12 +131,12 @@ def individual_temperature(
             raise ValueError(f"temperature must have shape {tuple(cosines.shape[:-1])}, got {got}")
         tau = temperature
     positive = torch.diagonal(cosines, dim1=-2, dim2=-1)
-    log_mean = torch.logsumexp(negatives / tau[..., None], -1) - math.log(cosines.shape[-1] - 1)
+    log_mean = torch.logsumexp(negatives / tau[..., None], -1) - math.log(n - 1)
     return (tau * (log_mean + rho) - positive).mean(-1)
 
 
 def _centred(similarities: Tensor) -> tuple[Tensor, Tensor]:
-    """Rows in float64 less their maximum, and which entries count."""
+    """Rows in float64 less their maximum (0 where one is left out), and which entries count."""
     if not isinstance(similarities, Tensor) or not similarities.is_floating_point():
         got = similarities.dtype if isinstance(similarities, Tensor) else type(similarities).__name__
         raise TypeError(f"similarities must be a floating tensor, got {got}")
@@ -143,15 +148,19 @@ def _centred(similarities: Tensor) -> tuple[Tensor, Tensor]:
     keep = h > -torch.inf
     if similarities.shape[-1] < 2 or not bool((keep.sum(-1) >= 2).all()):
         raise ValueError("similarities must have at least two negatives in every row")
-    return h - h.amax(-1, keepdim=True), keep
+    return (h - h.amax(-1, keepdim=True)).masked_fill_(~keep, 0), keep
 
 
-def _divergence(h: Tensor, keep: Tensor, count: Tensor, tau: Tensor) -> tuple[Tensor, Tensor]:
-    """KL of softmax(h / tau) from the uniform distribution, and the variance of h / tau under it."""
+def _divergence(h: Tensor, ignored: Tensor | None, count: Tensor, tau: Tensor) -> tuple[Tensor, Tensor]:
+    """KL of softmax(h / tau) from the uniform distribution, and the variance of h / tau under it.
+
+    The largest h of a row is 0, so no exponential can overflow and their sum is at least 1.
+    """
     logits = h / tau[..., None]
-    weights = torch.softmax(logits, -1)
-    finite = logits.masked_fill(~keep, 0)
-    mean = (weights * finite).sum(-1)
-    divergence = mean - torch.logsumexp(logits, -1) + count.log()
-    variance = (weights * (finite - mean[..., None]).square()).sum(-1)
-    return divergence, variance
+    weights = logits.exp()
+    if ignored is not None:
+        weights.masked_fill_(ignored, 0)
+    total = weights.sum(-1)
+    mean = weights.mul_(logits).sum(-1) / total
+    second = weights.mul_(logits).sum(-1) / total
+    return mean - total.log() + count.log(), second - mean.square()

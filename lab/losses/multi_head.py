@@ -74,7 +74,9 @@ def temperature_penalty(temperature: float | Tensor, dim: int) -> Tensor:
     return dim / 2 * tau.log() + tau.reciprocal()
 
 
-def multi_head(anchors: Tensor, positives: Tensor, *, temperature: float | Tensor, penalty: float = 0.0) -> Tensor:
+def multi_head_info_nce(
+    anchors: Tensor, positives: Tensor, *, temperature: float | Tensor, penalty: float = 0.0
+) -> Tensor:
     """InfoNCE averaged over heads, with a temperature for every head and pair.
 
     Formula: mean over heads h and anchors i of log sum_j exp(l_hij) - l_hii, where l_hij = s_hij / tau_hij - penalty *
@@ -105,7 +107,7 @@ def multi_head(anchors: Tensor, positives: Tensor, *, temperature: float | Tenso
     Relations: one head at one number is ``info_nce``; ``pair_temperature`` makes the temperatures.
 
     Example:
-        >>> round(multi_head(torch.ones(3, 4, 2), torch.ones(3, 4, 2), temperature=0.1).item(), 4)
+        >>> round(multi_head_info_nce(torch.ones(3, 4, 2), torch.ones(3, 4, 2), temperature=0.1).item(), 4)
         1.3863
     """
     check_same_shape(anchors, positives, ("anchors", "positives"))

@@ -6,7 +6,7 @@ import pytest
 import torch
 from scipy import optimize, special, stats
 
-from lab.losses import best_temperature, individual_temperature
+from lab.losses import best_temperature, individual_info_nce
 
 
 def rows(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -102,34 +102,34 @@ def test_the_loss_equals_a_loop_and_its_minimum() -> None:
         h = [cosines[j] - cosines[i] for j in range(9) if j != i]
         best = optimize.minimize_scalar(lambda x, h=h: objective(math.exp(x), h, rho), (-3, 0), tol=1e-13)
         total += best.fun
-    assert individual_temperature(a, p, rho=rho, low=1e-3).item() == pytest.approx(total / 9, rel=1e-9)
+    assert individual_info_nce(a, p, rho=rho, low=1e-3).item() == pytest.approx(total / 9, rel=1e-9)
     fixed = torch.full((9,), 0.4, dtype=torch.float64)
-    assert individual_temperature(a, p, rho=rho, low=1e-3, temperature=fixed).item() > total / 9
+    assert individual_info_nce(a, p, rho=rho, low=1e-3, temperature=fixed).item() > total / 9
 
 
 def test_the_gradient_at_the_solved_temperature_is_that_of_the_minimum() -> None:
     a, p = rows(6, 3).requires_grad_(), rows(6, 3, seed=1).requires_grad_()
-    assert torch.autograd.gradcheck(lambda x, y: individual_temperature(x, y, rho=0.3, low=1e-3), (a, p))
+    assert torch.autograd.gradcheck(lambda x, y: individual_info_nce(x, y, rho=0.3, low=1e-3), (a, p))
     tau = torch.rand(6, generator=torch.Generator().manual_seed(0), dtype=torch.float64) + 0.1
     assert torch.autograd.gradcheck(
-        lambda x, y: individual_temperature(x, y, rho=0.3, low=1e-3, temperature=tau), (a, p)
+        lambda x, y: individual_info_nce(x, y, rho=0.3, low=1e-3, temperature=tau), (a, p)
     )
 
 
 def test_closed_forms_of_the_loss_and_a_stack() -> None:
     same = torch.ones(5, 3, dtype=torch.float64)
-    assert individual_temperature(same, same, rho=0.3, low=0.05).item() == pytest.approx(0.05 * 0.3, abs=1e-12)
+    assert individual_info_nce(same, same, rho=0.3, low=0.05).item() == pytest.approx(0.05 * 0.3, abs=1e-12)
     eye = torch.eye(6, dtype=torch.float64)  # all negatives at cosine 0, the positive at 1
-    assert individual_temperature(eye, eye, rho=0.3, low=0.05).item() == pytest.approx(0.05 * 0.3 - 1, rel=1e-12)
+    assert individual_info_nce(eye, eye, rho=0.3, low=0.05).item() == pytest.approx(0.05 * 0.3 - 1, rel=1e-12)
     a, p = rows(3, 8, 4), rows(3, 8, 4, seed=1)
-    single = [individual_temperature(a[i], p[i], rho=0.2, low=0.01).item() for i in range(3)]
-    assert individual_temperature(a, p, rho=0.2, low=0.01).tolist() == pytest.approx(single, rel=1e-10)
+    single = [individual_info_nce(a[i], p[i], rho=0.2, low=0.01).item() for i in range(3)]
+    assert individual_info_nce(a, p, rho=0.2, low=0.01).tolist() == pytest.approx(single, rel=1e-10)
 
 
 def test_half_precision_stays_finite() -> None:
     for dtype in (torch.float16, torch.bfloat16, torch.float32):
         a = rows(16, 4).to(dtype).requires_grad_()
-        loss = individual_temperature(a, rows(16, 4, seed=1).to(dtype), rho=0.1, low=1e-3)
+        loss = individual_info_nce(a, rows(16, 4, seed=1).to(dtype), rho=0.1, low=1e-3)
         loss.backward()
         assert torch.isfinite(loss) and torch.isfinite(a.grad).all()
 
@@ -142,11 +142,11 @@ def test_refuses_bad_input() -> None:
         "high": lambda: best_temperature(h, rho=0.1, low=0.2, high=0.1),
         "two negatives": lambda: best_temperature(h[:, :1], rho=0.1, low=0.1),
         "NaN": lambda: best_temperature(h * math.nan, rho=0.1, low=0.1),
-        "temperature must have shape": lambda: individual_temperature(
+        "temperature must have shape": lambda: individual_info_nce(
             h, h, rho=0.1, low=0.1, temperature=torch.ones(4)
         ),
-        "anchors and positives": lambda: individual_temperature(h, rows(4, 4), rho=0.1, low=0.1),
-        "at least 3": lambda: individual_temperature(h[:2], h[:2], rho=0.1, low=0.1),
+        "anchors and positives": lambda: individual_info_nce(h, rows(4, 4), rho=0.1, low=0.1),
+        "at least 3": lambda: individual_info_nce(h[:2], h[:2], rho=0.1, low=0.1),
     }.items():
         with pytest.raises(ValueError, match=name):
             call()
