@@ -21,6 +21,11 @@ if not Path("go").exists():
     time.sleep(600)"""
 
 
+def _heeds_interrupts():
+    """A suite started in the background hands "ignore Ctrl-C" down to its children; a person's shell does not."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.fixture
 def waiting(tiny, tmp_path):
     """A run that has finished one notebook and hangs in the next, and the processes of that one."""
@@ -28,7 +33,12 @@ def waiting(tiny, tmp_path):
     base = tiny.collection(tmp_path / "c", notebooks)
     pids = base / "notebooks" / "a" / "pids"
     runner = subprocess.Popen(
-        tiny.command("run", "-j", "1"), cwd=base, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=tiny.clean()
+        tiny.command("run", "-j", "1"),
+        cwd=base,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        env=tiny.clean(),
+        preexec_fn=_heeds_interrupts if os.name == "posix" else None,
     )
     try:
         assert tiny.wait_for(lambda: pids.exists() or runner.poll() is not None), "the second notebook did not start"
