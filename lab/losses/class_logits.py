@@ -11,14 +11,11 @@ import math
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from lab.losses.selection import Pairs, Selected, WithoutPositives, check_pair_labels, over_anchors, select
 from lab.losses.similarity import check_columns, product, unit_rows
-
-# softplus(z) is taken for z itself only where the two agree to the last digit of float64.
-EXACT = 40.0
+from lab.losses.stable import softplus
 
 
 def class_pairs(
@@ -98,7 +95,7 @@ def class_cross_entropy(
     if bool((numbers <= 1).all()):
         # The gap to the others keeps all its digits where the loss is small.
         gaps = logsumexp_where(logits, pairs.negative) - own
-        terms = torch.where(pairs.negative.any(-1), F.softplus(gaps, threshold=EXACT), 0)
+        terms = torch.where(pairs.negative.any(-1), softplus(gaps), 0)
     else:
         terms = logsumexp_where(logits, pairs.positive | pairs.negative) - own
     return over_anchors(terms, numbers > 0, without_positives)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from lab.geometry import check_same_shape
-from lab.losses.class_logits import EXACT, logsumexp_where
+from lab.losses.class_logits import logsumexp_where
 from lab.losses.selection import Pairs, Selected, WithoutPositives, over_anchors, select
 from lab.losses.similarity import divisor, product, unit_rows
+from lab.losses.stable import softplus
 
 
 def compatible_contrast(
@@ -68,7 +68,7 @@ def compatible_contrast(
     logits = product(x, y) / divisor(temperature)
     own = logits.diagonal(dim1=-2, dim2=-1)
     gaps = logsumexp_where(logits, pairs.negative) - own
-    terms = F.softplus(gaps, threshold=EXACT) if own_in_denominator else gaps
+    terms = softplus(gaps) if own_in_denominator else gaps
     counts = pairs.negative.any(-1)
     if mask is not None:
         counts = counts & mask.to(x.device).diagonal(dim1=-2, dim2=-1)

@@ -14,9 +14,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lab.geometry import check_positive
-from lab.losses.class_logits import EXACT, class_cross_entropy, class_pairs, one_dtype
+from lab.losses.class_logits import class_cross_entropy, class_pairs, one_dtype
 from lab.losses.selection import Selected, WithoutPositives, over_anchors
 from lab.losses.similarity import check_columns, full_rows, product
+from lab.losses.stable import softplus
 
 
 def simplex(
@@ -228,6 +229,6 @@ def z_loss(
     scaled = centred / largest
     scaled = scaled - scaled.mean(-1, keepdim=True)
     z = scaled / scaled.square().mean(-1, keepdim=True).sqrt()
-    own = torch.where(pairs.positive, F.softplus(sharpness * (threshold - z), threshold=EXACT) / sharpness, 0).sum(-1)
+    own = torch.where(pairs.positive, softplus(sharpness * (threshold - z)) / sharpness, 0).sum(-1)
     counts = pairs.positive.sum(-1)
     return over_anchors(own / counts.clamp(min=1), counts > 0, without_positives)

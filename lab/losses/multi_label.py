@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from lab.losses.class_logits import EXACT, check_between, class_cosines, class_pairs, logsumexp_where
+from lab.losses.class_logits import check_between, class_cosines, class_pairs, logsumexp_where
 from lab.losses.selection import Selected, WithoutPositives, over_anchors
 from lab.losses.similarity import divisor
+from lab.losses.stable import softplus
 
 
 def nearest_centres(embeddings: Tensor, centres: Tensor, count: int) -> Tensor:
@@ -93,7 +93,7 @@ def multi_label_clusters(
     wrong = logsumexp_where(cosines / tau, pairs.negative)
     right = logsumexp_where((margin - cosines) / tau, pairs.positive)
     if joint:
-        terms = torch.where(some, F.softplus(wrong + right, threshold=EXACT), 0)
+        terms = torch.where(some, softplus(wrong + right), 0)
     else:
-        terms = torch.where(some, F.softplus(wrong, threshold=EXACT), 0) + F.softplus(right, threshold=EXACT)
+        terms = torch.where(some, softplus(wrong), 0) + softplus(right)
     return over_anchors(terms, pairs.positive.any(-1), without_positives)

@@ -5,20 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from lab.losses.blockwise import diagonal_of, row_parts, rows_a_block, scaled_rows
 from lab.losses.similarity import divisor, product
+from lab.losses.stable import softplus
 
 # Up to this many pairs plain operations cost less than the calls of a function of our own.
 _FEW = 2**16
-
-
-# By default softplus turns into the identity above 20, an error of 2e-9 that float64 would show; above 40 none is left.
-def _softplus(z: Tensor) -> Tensor:
-    return F.softplus(z, threshold=40.0)
 
 
 def total_softplus(
@@ -55,7 +50,7 @@ def total_softplus(
     logits = product(x, y) / tau + shift[..., None, None]
     signs = torch.ones_like(logits)
     torch.diagonal(signs, offset, -2, -1).fill_(-1)
-    return _softplus(logits * signs).sum((-2, -1))
+    return softplus(logits * signs).sum((-2, -1))
 
 
 class _Softplus(torch.autograd.Function):
@@ -69,7 +64,7 @@ class _Softplus(torch.autograd.Function):
         for part in row_parts(x.shape[-2], block or x.shape[-2]):
             logits = product(scaled_rows(x, inverse, part), y).add_(shift[..., None, None])
             diagonal_of(logits, part, offset).neg_()
-            total = total + _softplus(logits).sum((-2, -1))
+            total = total + softplus(logits).sum((-2, -1))
         ctx.save_for_backward(x, y, inverse, shift, None if block else logits)
         ctx.options = (block, offset)
         return total

@@ -16,9 +16,7 @@ from lab.geometry import check_positive
 from lab.losses.anchors import Measure, check_margin, check_option, log_sum_exp, measured, over_terms
 from lab.losses.selection import Pairs, Selected, WithoutPositives, over_anchors
 from lab.losses.similarity import cosine, euclidean
-
-# softplus(z) is taken for z itself only where the two agree to the last digit of float64.
-_EXACT = 40.0
+from lab.losses.stable import softplus
 
 
 def margin_contrastive(
@@ -158,8 +156,8 @@ def multi_similarity(
         embeddings, labels, similarity, reference=reference, reference_labels=reference_labels, mask=mask
     )
     kept = pairs if mining is None else _informative(s, pairs, mining)
-    near = F.softplus(log_sum_exp(-alpha * (s - base), kept.positive), threshold=_EXACT) / alpha
-    far = F.softplus(log_sum_exp(beta * (s - base), kept.negative), threshold=_EXACT) / beta
+    near = softplus(log_sum_exp(-alpha * (s - base), kept.positive)) / alpha
+    far = softplus(log_sum_exp(beta * (s - base), kept.negative)) / beta
     return over_anchors(near + far, pairs.positive.any(-1), without_positives)
 
 
@@ -215,4 +213,4 @@ def circle(
     near = log_sum_exp(-gamma * F.relu(1 + margin - fixed) * (s - 1 + margin), pairs.positive)
     far = log_sum_exp(gamma * F.relu(fixed + margin) * (s - margin), pairs.negative)
     counts = pairs.positive.any(-1) & pairs.negative.any(-1)
-    return over_anchors(F.softplus(near + far, threshold=_EXACT), counts, without_positives)
+    return over_anchors(softplus(near + far), counts, without_positives)

@@ -12,13 +12,13 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lab.geometry import check_positive
-from lab.losses.class_logits import EXACT, check_between, class_cosines, class_pairs, logsumexp_where
+from lab.losses.class_logits import check_between, class_cosines, class_pairs, logsumexp_where
 from lab.losses.selection import Selected, WithoutPositives, over_anchors
 from lab.losses.similarity import divisor
+from lab.losses.stable import softplus
 
 
 def proxy_nca(
@@ -129,8 +129,8 @@ def proxy_anchor(
     cosines = class_cosines(embeddings, proxies, "proxies")
     pairs = class_pairs(labels, *cosines.shape[-2:], mask=mask, device=cosines.device)
     s, own, other = cosines.mT, pairs.positive.mT, pairs.negative.mT
-    pull = F.softplus(logsumexp_where(-scale * (s - margin), own), threshold=EXACT)
-    push = F.softplus(logsumexp_where(scale * (s + margin), other), threshold=EXACT)
+    pull = softplus(logsumexp_where(-scale * (s - margin), own))
+    push = softplus(logsumexp_where(scale * (s + margin), other))
     pulled = over_anchors(pull, own.any(-1), without_positives)
     return Selected(pulled.loss + torch.where(other.any(-1), push, 0).mean(-1), pulled.dropped)
 

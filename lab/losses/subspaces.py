@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from lab.losses.class_logits import EXACT, check_between, one_dtype
+from lab.losses.class_logits import check_between, one_dtype
 from lab.losses.selection import Selected, WithoutPositives, over_anchors, select
 from lab.losses.similarity import check_columns, full_rows, product
+from lab.losses.stable import softplus
 
 
 def collaborative_inner_product(
@@ -70,6 +70,6 @@ def collaborative_inner_product(
     columns = None if reference is None else m
     pairs = select(labels, n, reference_labels=reference_labels, columns=columns, mask=mask, device=x.device)
     positives, negatives = pairs.positive.sum(-1), pairs.negative.sum(-1)
-    pull = torch.where(pairs.positive, F.softplus(-products, threshold=EXACT), 0).sum(-1) / positives.clamp(min=1)
+    pull = torch.where(pairs.positive, softplus(-products), 0).sum(-1) / positives.clamp(min=1)
     overlap = torch.where(pairs.negative, products.clamp(min=0), 0).sum(-1) / negatives.clamp(min=1)
     return over_anchors(pull + push * overlap, positives > 0, without_positives)

@@ -11,16 +11,13 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from lab.losses.anchors import check_option, log_sum_exp, measured, over_terms
 from lab.losses.label_sums import label_sums, one_label
 from lab.losses.selection import Pairs, Selected, WithoutPositives, over_anchors
 from lab.losses.similarity import cosine, divisor
-
-# softplus(z) is taken for z itself only where the two agree to the last digit of float64.
-_EXACT = 40.0
+from lab.losses.stable import softplus
 
 
 def _logits(
@@ -200,7 +197,7 @@ def pairwise_sup_con(
     logits, pairs = _logits(embeddings, labels, temperature, reference, reference_labels, mask)
     others = log_sum_exp(logits, pairs.negative)[..., None]
     # A candidate that is no positive adds softplus(-inf) = 0.
-    terms = F.softplus(others - logits.masked_fill(~pairs.positive, torch.inf), threshold=_EXACT)
+    terms = softplus(others - logits.masked_fill(~pairs.positive, torch.inf))
     counts, numbers = pairs.positive.any(-1), pairs.positive.sum(-1)
     if average == "pairs":
         return over_terms(terms.sum(-1), numbers, counts, without_positives)

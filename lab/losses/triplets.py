@@ -16,11 +16,10 @@ from torch.utils.checkpoint import checkpoint
 from lab.losses.anchors import Measure, check_margin, check_option, measured, over_terms
 from lab.losses.selection import Pairs, Selected, WithoutPositives
 from lab.losses.similarity import euclidean
+from lab.losses.stable import softplus
 
 # Numbers in one block of soft triplets.
 BLOCK_NUMBERS = 2**21
-# softplus(z) is taken for z itself only where the two agree to the last digit of float64.
-_EXACT = 40.0
 
 
 def triplet(
@@ -122,7 +121,7 @@ def over_triplets(
         else:
             positives, negatives, chosen = _semihard(d, pairs, farthest_otherwise)
         violation = torch.where(chosen, positives - negatives + margin, -torch.inf)
-        terms = F.softplus(violation, threshold=_EXACT) if soft else F.relu(violation)
+        terms = softplus(violation) if soft else F.relu(violation)
         sums, numbers, active = terms.sum(-1), chosen.sum(-1), (terms > 0).sum(-1)
     return over_terms(sums, numbers if average == "all" else active, counts, without_positives)
 
@@ -172,4 +171,4 @@ def _soft_sums(d: Tensor, pairs: Pairs, margin: float) -> tuple[Tensor, Tensor, 
 
 
 def _soft_block(positives: Tensor, negatives: Tensor, margin: float) -> Tensor:
-    return F.softplus(positives[:, :, None] - negatives[:, None, :] + margin, threshold=_EXACT).sum((-2, -1))
+    return softplus(positives[:, :, None] - negatives[:, None, :] + margin).sum((-2, -1))
