@@ -11,6 +11,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from lab.datasets.concepts import Concepts, emoji_concepts
     from lab.datasets.emoji_pairs import Emoji, emoji
     from lab.datasets.fashion_mnist import Fashion, fashion
     from lab.datasets.glove import Words, words
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 _LAZY = {
     "AugmentationGraph": "lab.datasets.graphs",
+    "Concepts": "lab.datasets.concepts",
     "DamagedData": "lab.datasets.manifest",
     "Emoji": "lab.datasets.emoji_pairs",
     "Fashion": "lab.datasets.fashion_mnist",
@@ -30,6 +32,7 @@ _LAZY = {
     "Words": "lab.datasets.glove",
     "augmentation_graph": "lab.datasets.graphs",
     "emoji": "lab.datasets.emoji_pairs",
+    "emoji_concepts": "lab.datasets.concepts",
     "fashion": "lab.datasets.fashion_mnist",
     "group_split": "lab.datasets.splits",
     "partners": "lab.datasets.pairing",
@@ -39,6 +42,7 @@ _LAZY = {
 
 __all__ = [
     "AugmentationGraph",
+    "Concepts",
     "DamagedData",
     "Emoji",
     "Fashion",
@@ -47,6 +51,7 @@ __all__ = [
     "Words",
     "augmentation_graph",
     "emoji",
+    "emoji_concepts",
     "fashion",
     "group_split",
     "partners",
