@@ -254,25 +254,14 @@ torch.nn.Linear(64, 64)(x).sum().backward()
     assert done.returncode == 0 and "OMP" not in done.stderr, done.stderr
 
 
-def test_no_matrix_of_all_pairs_appears():
-    largest = 0
-
-    class Watch(torch.utils._python_dispatch.TorchDispatchMode):
-        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-            nonlocal largest
-            out = function(*args, **(kwargs or {}))
-            for tensor in out if isinstance(out, tuple | list) else [out]:
-                if isinstance(tensor, torch.Tensor):
-                    largest = max(largest, tensor.numel())
-            return out
-
+def test_no_matrix_of_all_pairs_appears(largest_tensor):
     x = rows(3000, 4)
     x[:1000] = x[0]
     for metric in METRICS:
         for dtype in DTYPES:
-            with Watch():
+            with largest_tensor() as largest:
                 nearest(x.to(dtype), k=3, metric=metric, block=50)
-    assert largest <= 50 * 3000
+            assert largest.numbers <= 50 * 3000
 
 
 @pytest.mark.parametrize(("k", "gallery"), [(0, None), (3, None), (4, "three")])

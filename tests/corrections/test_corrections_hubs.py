@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 from scipy.stats import skew
-from torch.utils._python_dispatch import TorchDispatchMode
 
 import lab.corrections as corrections
 import lab.corrections.bank as bank_module
@@ -76,25 +75,12 @@ def test_planted_hubs_lose_their_hold_and_recall_rises(name):
         assert recall[0] < 0.75 and recall[1] > recall[0] + least, recall
 
 
-class Largest(TorchDispatchMode):
-    """The most numbers that any tensor made under it holds."""
-
-    numbers = 0
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        out = func(*args, **(kwargs or {}))
-        for one in out if isinstance(out, tuple | list) else (out,):
-            if isinstance(one, torch.Tensor):
-                self.numbers = max(self.numbers, one.numel())
-        return out
-
-
 @pytest.mark.parametrize("cure", HUB_CURES.values(), ids=HUB_CURES)
-def test_no_matrix_of_all_pairs_is_held(cure, monkeypatch):
+def test_no_matrix_of_all_pairs_is_held(cure, monkeypatch, largest_tensor):
     for module in (bank_module, proximity_module):
         monkeypatch.setattr(module, "BLOCK_NUMBERS", 20_000)
     monkeypatch.setattr("lab.corrections.dissim.GATHERED", 20_000)
     gallery, known, queries = rows(2000, 0, 4), rows(210, 1, 4), rows(60, 2, 4)
-    with Largest() as largest:
+    with largest_tensor() as largest:
         cure(gallery, known).search(queries, k=5)
     assert largest.numbers < 60_000  # 60 queries with 2000 rows are 120,000 pairs

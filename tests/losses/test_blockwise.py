@@ -158,27 +158,16 @@ def test_explicit_negatives_in_blocks():
     torch.testing.assert_close(blocked, truth / 9, rtol=1e-12, atol=0)
 
 
-def test_blocks_are_taken_by_size_and_never_hold_the_matrix():
+def test_blocks_are_taken_by_size_and_never_hold_the_matrix(largest_tensor):
     assert rows_a_block(1000, 1000) is None
     assert rows_a_block(16384, 16384) * 16384 <= 2**21
     assert rows_a_block(10**7, 10**7) == 1
     x = units(2000, 2, dtype=torch.float32)
-    largest = 0
-
-    class Watch(torch.utils._python_dispatch.TorchDispatchMode):
-        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-            nonlocal largest
-            out = function(*args, **(kwargs or {}))
-            for tensor in out if isinstance(out, tuple | list) else [out]:
-                if isinstance(tensor, torch.Tensor):
-                    largest = max(largest, tensor.numel())
-            return out
-
-    with Watch():
+    with largest_tensor() as largest:
         nt_xent(x, x.detach().flip(0), temperature=0.1).backward()
         sigmoid_pairs(x, x.detach().flip(0), temperature=0.1, bias=-10.0).backward()
         sup_con_out(x, torch.arange(2000) % 7, temperature=0.1).loss.backward()
-    assert largest <= 2**21 < 2000 * 2000
+    assert largest.numbers <= 2**21 < 2000 * 2000
 
 
 @pytest.mark.parametrize("wrong", [-1, 2.5, True, "big"])

@@ -155,32 +155,19 @@ def test_blocks_of_soft_triplets_change_nothing(average, monkeypatch):
         torch.testing.assert_close(value, values[0], rtol=1e-12, atol=1e-14)
 
 
-class Largest(torch.utils._python_dispatch.TorchDispatchMode):
-    """Notes the largest tensor that any operation returns."""
-
-    numbers = 0
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        result = func(*args, **(kwargs or {}))
-        for value in result if isinstance(result, tuple | list) else [result]:
-            if isinstance(value, torch.Tensor):
-                self.numbers = max(self.numbers, value.numel())
-        return result
-
-
 @pytest.mark.parametrize("options", [o for o in OPTIONS if not o["soft"]], ids=lambda o: " ".join(map(str, o.values())))
-def test_hinges_never_hold_more_than_a_matrix(options):
+def test_hinges_never_hold_more_than_a_matrix(options, largest_tensor):
     n = 64
     rows = some_rows(n).requires_grad_()
-    with Largest() as largest:
+    with largest_tensor() as largest:
         triplet(rows, torch.arange(4).repeat(n // 4), margin=0.3, **options).loss.backward()
     assert n * n <= largest.numbers <= 2 * n * n
 
 
-def test_soft_triplets_never_hold_more_than_a_block(monkeypatch):
+def test_soft_triplets_never_hold_more_than_a_block(monkeypatch, largest_tensor):
     monkeypatch.setattr(triplets, "BLOCK_NUMBERS", 64 * 64)
     rows = some_rows(64).requires_grad_()
-    with Largest() as largest:
+    with largest_tensor() as largest:
         triplet(rows, torch.arange(4).repeat(16), margin=0.3, selection="all", average="all", soft=True).loss.backward()
     assert largest.numbers <= 2 * 64 * 64
 

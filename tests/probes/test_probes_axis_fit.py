@@ -8,7 +8,6 @@ import torch
 from scipy.stats import kendalltau, spearmanr
 from sklearn.kernel_ridge import KernelRidge
 from sklearn.linear_model import Ridge
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from lab.probes.axis_bounds import nonlinear_scores
 from lab.probes.axis_fit import GRID, Axis, dual_weights, extremes_axis, ridge_axis, ridge_weights
@@ -137,27 +136,14 @@ def test_ties_at_the_ends_are_drawn_by_the_seed():
     assert len(drawn) == 9
 
 
-class Largest(TorchDispatchMode):
-    def __init__(self):
-        super().__init__()
-        self.numbers = 0
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        out = func(*args, **(kwargs or {}))
-        for t in out if isinstance(out, tuple | list) else (out,):
-            if isinstance(t, torch.Tensor):
-                self.numbers = max(self.numbers, t.numel())
-        return out
-
-
-def test_no_matrix_of_items_by_items_appears():
+def test_no_matrix_of_items_by_items_appears(largest_tensor):
     x, y, _ = planted(6000, 6)
-    with Largest() as seen:
+    with largest_tensor() as seen:
         ridge_axis(x, y)
         extremes_axis(x, y)
     assert seen.numbers <= 4096 * 17
     train, test = torch.arange(3000), torch.arange(3000, 6000)
-    with Largest() as seen:
+    with largest_tensor() as seen:
         nonlinear_scores(x, y, train, test, "kernel", 0, most=200)
     assert seen.numbers <= 1024 * 200
 

@@ -4,7 +4,6 @@ import math
 
 import pytest
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from lab.probes.class_geometry import nc2
 from lab.probes.class_means import class_centres
@@ -108,28 +107,15 @@ def test_absent_classes_are_left_out_and_said():
         ClassMoments(6, 7).update(x, labels).update(x[:1], [4]).centres  # noqa: B018
 
 
-class Largest(TorchDispatchMode):
-    def __init__(self):
-        super().__init__()
-        self.numbers = 0
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        out = func(*args, **(kwargs or {}))
-        for t in out if isinstance(out, tuple | list) else (out,):
-            if isinstance(t, torch.Tensor):
-                self.numbers = max(self.numbers, t.numel())
-        return out
-
-
-def test_no_tensor_beyond_blocks_means_and_the_scatter():
+def test_no_tensor_beyond_blocks_means_and_the_scatter(largest_tensor):
     x, labels = torch.randn(3000, 6), torch.arange(3000) % 1000
-    with Largest() as seen:
+    with largest_tensor() as seen:
         for variant in VARIANTS:
             nc1(x, labels, variant=variant, block=100)
         nc2(x, labels, block=100)
         ClassMoments(1000, 6, block=100).update(x, labels).report(torch.randn(1000, 6))
     assert seen.numbers <= 512 * 1000  # blocks of the 1000 x 1000 cosines of class means, never all of them
-    with Largest() as seen:
+    with largest_tensor() as seen:
         ClassMoments(10, 20, block=50).update(torch.randn(3000, 20), labels % 10).report()
     assert seen.numbers <= 3000 * 20
 

@@ -7,7 +7,6 @@ import math
 import numpy as np
 import pytest
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from lab.probes.cone import cone_statistics, mean_cosine, relu_cone
 from lab.probes.norms import norm_statistics
@@ -19,18 +18,6 @@ def gaussian(n: int, d: int, seed: int = 0) -> torch.Tensor:
 
 def rotation(d: int, seed: int = 9) -> torch.Tensor:
     return torch.linalg.qr(gaussian(d, d, seed)).Q
-
-
-class Largest(TorchDispatchMode):
-    def __init__(self) -> None:
-        super().__init__()
-        self.numbers = 0
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        out = func(*args, **(kwargs or {}))
-        if isinstance(out, torch.Tensor):
-            self.numbers = max(self.numbers, out.numel())
-        return out
 
 
 def test_a_simplex_an_orthonormal_frame_and_equal_rows():
@@ -164,9 +151,9 @@ def test_lengths_of_extreme_size(scale):
     assert norm_statistics(x * scale).value == pytest.approx(norm_statistics(x).value, rel=1e-12)
 
 
-def test_no_matrix_of_pairs_is_held():
+def test_no_matrix_of_pairs_is_held(largest_tensor):
     x = gaussian(3000, 8)
-    with Largest() as watch:
+    with largest_tensor() as watch:
         cone_statistics(x)
         norm_statistics(x)
     assert watch.numbers <= 3000 * 8

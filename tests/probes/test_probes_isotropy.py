@@ -88,22 +88,11 @@ def test_dtypes_arrays_and_memory_mapped_files_agree(dtype, tmp_path, monkeypatc
     assert directions_used(mapped, center=True).value == pytest.approx(wanted, rel=1e-10)
 
 
-class Largest(torch.utils._python_dispatch.TorchDispatchMode):
-    numbers = 0
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        result = func(*args, **(kwargs or {}))
-        for value in result if isinstance(result, tuple | list) else [result]:
-            if isinstance(value, torch.Tensor):
-                self.numbers = max(self.numbers, value.numel())
-        return result
-
-
-def test_a_large_file_is_never_held_whole(tmp_path, monkeypatch):
+def test_a_large_file_is_never_held_whole(tmp_path, monkeypatch, largest_tensor):
     monkeypatch.setattr(moments, "DIRECT_NUMBERS", 2**15)
     np.save(tmp_path / "x.npy", gaussian(20000, 8, dtype=torch.float16).numpy())
     mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
-    with Largest() as largest:
+    with largest_tensor() as largest:
         iso_score(spectrum_of(mapped, center=True, block=1000))
         partition_isotropy(mapped, center=False, block=1000)
     assert largest.numbers <= 20000 < mapped.size

@@ -229,23 +229,12 @@ def test_rotation_scale_and_order_of_the_gallery_do_not_matter():
     assert map_at_r(rank_gallery(longer, labels=labels, metric="dot")).value != pytest.approx(value, abs=1e-3)
 
 
-class Largest(torch.utils._python_dispatch.TorchDispatchMode):
-    numbers = 0
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        result = func(*args, **(kwargs or {}))
-        for value in result if isinstance(result, tuple | list) else [result]:
-            if isinstance(value, torch.Tensor):
-                self.numbers = max(self.numbers, value.numel())
-        return result
-
-
-def test_no_matrix_of_all_scores_is_ever_held(monkeypatch):
+def test_no_matrix_of_all_scores_is_ever_held(monkeypatch, largest_tensor):
     import lab.probes.rankings as module
 
     monkeypatch.setattr(module, "BLOCK_NUMBERS", 2**15)
     x = rows(2000, 4, dtype=torch.float32)
-    with Largest() as largest:
+    with largest_tensor() as largest:
         recall_at_k(rank_gallery(x, labels=torch.arange(2000) // 2, depth=10), k=10)
     assert largest.numbers <= 4 * 2**15 < 2000 * 2000 / 8
 
