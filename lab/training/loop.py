@@ -1,16 +1,19 @@
-"""One training loop, on Lightning Fabric, for one model or several stacked ones."""
+"""One training loop, on Lightning Fabric, for one model or several stacked ones, on one device or many."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
+from lab.training.devices import choose_fabric
 from lab.training.history import History
+from lab.training.optimisers import Maker, make_optimisers, rate_factor
+from lab.training.run import Callback, Run
 
 __all__ = ["NonFiniteLoss", "fit"]
 
@@ -18,7 +21,7 @@ _CHECK_EVERY = 50  # steps between looks at the losses where looking means waiti
 
 
 class NonFiniteLoss(ValueError):
-    """The loss became NaN or infinite; names the step and, in a stack, the member."""
+    """The loss became NaN or infinite; names the step, in a stack the member, and the rows of the batch."""
 
 
 def fit(
@@ -29,13 +32,18 @@ def fit(
     steps: int,
     lr: float = 1e-3,
     weight_decay: float = 1e-4,
-    optimiser: Literal["adamw", "sgd"] = "adamw",
+    optimiser: Literal["adamw", "sgd"] | Maker = "adamw",
     warmup: float = 0.1,
     schedule: Literal["cosine", "constant"] = "cosine",
+    clip: float | None = None,
+    accumulate: int = 1,
     device: str | torch.device = "auto",
     precision: str = "auto",
+    compile: bool | str = False,
+    fabric: Any = None,
     probe: Callable[[nn.Module, int], dict[str, Any]] | None = None,
     probe_every: int | None = None,
+    callbacks: Sequence[Callback] = (),
 ) -> History:
     r"""Train a model in place by gradient steps on an objective.
 
@@ -49,15 +57,25 @@ def fit(
         steps: number of updates, at least 1.
         lr: greatest learning rate, above 0.
         weight_decay: at least 0, on all parameters; decoupled in AdamW, added to the gradient in SGD.
-        optimiser: "adamw" (betas 0.9 and 0.999) or "sgd" (momentum 0.9).
+        optimiser: "adamw" (betas 0.9 and 0.999), "sgd" (momentum 0.9), or a function of the model that returns one or
+            several torch optimisers with rates and decay of their own; the schedule multiplies them all.
         warmup: share of the steps in which the rate rises linearly, 0..1.
         schedule: "cosine" or "constant".
+        clip: greatest norm of the gradient over all parameters, above 0; None for no clipping. Not for a stack, whose
+            members it would couple.
+        accumulate: batches whose mean gradient makes one update; step t takes ``batches`` t * accumulate and on. NOT a
+            larger batch for a loss of pairs: rows of different batches never meet. See :func:`lab.training.in_chunks`.
         device: "auto" (an accelerator where there is one), "cpu", "cuda", "cuda:1", "mps" or a torch device.
         precision: "auto" (bfloat16 mixed on an accelerator that has it natively, else the model's own precision), or a
             Lightning Fabric name such as "32-true", "64-true", "bf16-mixed".
+        compile: pass the model through ``torch.compile``, or the name of a backend of it; pays on accelerators and in
+            long runs.
+        fabric: a launched Lightning Fabric in place of ``device`` and ``precision``, for several devices; see
+            :func:`lab.training.on_ranks`.
         probe: ``probe(model, step)`` with the model in evaluation mode and no gradient; called before the first update
             (step 0), after every ``probe_every`` updates and after the last.
         probe_every: updates between probes; None means only before the first and after the last.
+        callbacks: :class:`lab.training.Callback` objects, called in this order.
 
     Returns:
         :class:`History` with the losses (steps,) or (steps, S), the probes and the seconds taken.
@@ -81,96 +99,75 @@ def fit(
         >>> bool(history.loss[-1] < history.loss[0])
         True
     """
-    _check(steps, lr, weight_decay, warmup, probe_every)
+    _check(steps, lr, weight_decay, warmup, probe_every, clip, accumulate)
     if schedule not in ("cosine", "constant"):
         raise ValueError(f"schedule must be 'cosine' or 'constant', got {schedule!r}")
     start = time.perf_counter()
-    fabric = _fabric(device, precision, model)
-    raw = model
-    raw.to(fabric.device)
-    wrapped, optim = fabric.setup(raw, _optimiser(raw, optimiser, lr, weight_decay), move_to_device=False)
+    if fabric is None:
+        fabric = choose_fabric(device, precision, model)
+    model.to(fabric.device)
+    made = make_optimisers(model, optimiser, lr, weight_decay)
+    # torch's compiled module shares the weights, so `model` stays the one that is read, probed and saved
+    backend = compile if isinstance(compile, str) else "inductor"
+    inner: Any = torch.compile(model, backend=backend) if compile else model
+    wrapped, *optims = fabric.setup(inner, *made, move_to_device=False)
     if hasattr(batches, "to"):
         batches = batches.to(fabric.device)
     waits = fabric.device.type != "cpu"
-    losses: list[Tensor] = []
-    probes: list[dict[str, Any]] = []
+    run = Run(model, made, steps, fabric)
+    mode = model.training
 
-    def look(done: int) -> None:
-        if probe is not None and (done in (0, steps) or (probe_every is not None and done % probe_every == 0)):
-            probes.append({"step": done, **_probe(probe, raw, done)})
+    def look() -> None:
+        run.probes.append({"step": run.done, **_probe(probe, model, run.done)})  # type: ignore[arg-type]
 
-    mode = raw.training
-    wrapped.train()
     try:
-        look(0)
-        for step in range(steps):
-            rate = lr * _factor(step + 1, steps, warmup, schedule)
-            for group in optim.param_groups:
-                group["lr"] = rate
-            batch = batches(step)
-            if waits:
-                batch = fabric.to_device(batch)
-            try:
-                loss = _checked_loss(objective(wrapped, batch), losses)
-            except Exception as error:
-                error.add_note(f"raised by the objective at step {step + 1} of {steps}")
-                raise
-            losses.append(loss.detach())
-            if not waits or (step + 1) % _CHECK_EVERY == 0 or step + 1 == steps:
-                _refuse_non_finite(losses[-_CHECK_EVERY:] if waits else losses[-1:], step + 1)
-            fabric.backward(loss.sum() if loss.ndim else loss)
-            optim.step()
-            optim.zero_grad()
-            look(step + 1)
+        for callback in callbacks:
+            callback.begin(run)
+        wrapped.train()
+        if probe is not None and run.done == 0:
+            look()
+        while run.done < steps and not run.stop:
+            factor = rate_factor(run.done + 1, steps, warmup, schedule)
+            for optim in made:
+                for group in optim.param_groups:
+                    group["lr"] = group["initial_lr"] * factor
+            losses = []
+            for part in range(accumulate):
+                batch = batches(run.done * accumulate + part)
+                run.batch = batch = fabric.to_device(batch) if waits else batch
+                try:
+                    loss = _checked_loss(objective(wrapped, batch), run.losses, clip)
+                except Exception as error:
+                    error.add_note(f"raised by the objective at step {run.done + 1} of {steps}")
+                    raise
+                losses.append(loss.detach())
+                if not waits:
+                    _refuse_non_finite(losses[-1:], run.done + 1, batch)
+                whole = loss.sum() if loss.ndim else loss
+                with fabric.no_backward_sync(wrapped, enabled=part < accumulate - 1):
+                    fabric.backward(whole / accumulate if accumulate > 1 else whole)
+            run.losses.append(losses[0] if accumulate == 1 else torch.stack(losses).mean(0))
+            if waits and ((run.done + 1) % _CHECK_EVERY == 0 or run.done + 1 == steps):
+                _refuse_non_finite(run.losses[-_CHECK_EVERY:], run.done + 1)
+            if clip is not None:
+                fabric.clip_gradients(wrapped, optims[0], max_norm=clip)
+            for optim in optims:
+                optim.step()
+                optim.zero_grad()
+            run.done += 1
+            if probe is not None and (run.done == steps or (probe_every and run.done % probe_every == 0)):
+                look()
+            for callback in callbacks:
+                callback.after_step(run)
+        for callback in callbacks:
+            callback.end(run)
+    except Exception as error:
+        for callback in callbacks:
+            callback.failed(run, error)
+        raise
     finally:
         wrapped.train(mode)
-    return History(torch.stack(losses).cpu(), time.perf_counter() - start, probes)
-
-
-def _fabric(device: str | torch.device, precision: str, model: nn.Module) -> Any:
-    """A Fabric for one device; imported here because it takes more than a second."""
-    from lightning_fabric import Fabric
-
-    name = str(device)
-    kind, _, number = name.partition(":")
-    if kind == "auto":
-        kind = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if kind not in present or (number and not number.isdigit()):
-        raise ValueError(f"device must be 'auto', 'cpu', 'cuda', 'cuda:N' or 'mps', got {name!r}")
-    if not present[kind] or (kind == "cuda" and number and int(number) >= torch.cuda.device_count()):
-        raise ValueError(f"device must be one this machine has, got {name!r}")
-    if precision == "auto":
-        native = kind == "cuda" and torch.cuda.get_device_capability()[0] >= 8
-        double = any(p.dtype == torch.float64 for p in model.parameters())
-        # "32-true" converts nothing, so a float64 model stays one; "64-true" would return outputs in float32
-        precision = "bf16-mixed" if native and not double else "32-true"
-    devices: Any = [int(number)] if kind == "cuda" and number else 1
-    try:
-        return Fabric(accelerator=kind, devices=devices, precision=precision)  # type: ignore[arg-type]
-    except ValueError as error:
-        raise ValueError(f"precision must be 'auto' or a name Lightning Fabric knows, got {precision!r}") from error
-
-
-def _optimiser(model: nn.Module, name: str, lr: float, weight_decay: float) -> torch.optim.Optimizer:
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    if not parameters:
-        raise ValueError("model must have parameters that take a gradient, got none")
-    if name == "adamw":
-        return torch.optim.AdamW(parameters, lr=lr, weight_decay=weight_decay, fused=True)
-    if name == "sgd":
-        return torch.optim.SGD(parameters, lr=lr, weight_decay=weight_decay, momentum=0.9, fused=True)
-    raise ValueError(f"optimiser must be 'adamw' or 'sgd', got {name!r}")
-
-
-def _factor(t: int, steps: int, warmup: float, schedule: str) -> float:
-    """Share of the greatest rate at update t = 1..steps."""
-    rising = math.ceil(warmup * steps)
-    if t <= rising:
-        return t / rising
-    if schedule == "constant":
-        return 1.0
-    return 0.5 * (1 + math.cos(math.pi * (t - rising) / (steps - rising + 1)))
+    return History(torch.stack(run.losses).cpu(), time.perf_counter() - start, run.probes)
 
 
 def _probe(probe: Callable[[nn.Module, int], dict[str, Any]], model: nn.Module, step: int) -> dict[str, Any]:
@@ -183,7 +180,7 @@ def _probe(probe: Callable[[nn.Module, int], dict[str, Any]], model: nn.Module, 
         model.train(mode)
 
 
-def _checked_loss(loss: Any, before: list[Tensor]) -> Tensor:
+def _checked_loss(loss: Any, before: list[Tensor], clip: float | None) -> Tensor:
     if not isinstance(loss, Tensor) or loss.ndim > 1 or loss.numel() == 0 or not loss.requires_grad:
         got = f"shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
         gradient = "" if not isinstance(loss, Tensor) or loss.requires_grad else " without gradient"
@@ -191,10 +188,12 @@ def _checked_loss(loss: Any, before: list[Tensor]) -> Tensor:
     if before and before[0].shape != loss.shape:
         first = tuple(before[0].shape)
         raise ValueError(f"objective must return one shape at all steps, got {first} then {tuple(loss.shape)}")
+    if clip is not None and loss.numel() > 1:
+        raise ValueError("clip must be None for a stack: the norm of all members would couple them")
     return loss
 
 
-def _refuse_non_finite(losses: list[Tensor], step: int) -> None:
+def _refuse_non_finite(losses: list[Tensor], step: int, batch: Any = None) -> None:
     """Raise for the first loss that is not finite; ``step`` is that of the last one in the list, from 1."""
     table = torch.stack(losses) if len(losses) > 1 else losses[0][None]
     if bool(table.isfinite().all()):
@@ -202,15 +201,30 @@ def _refuse_non_finite(losses: list[Tensor], step: int) -> None:
     where = (~table.isfinite()).nonzero()[0].tolist()
     value = table[tuple(where)].item()
     member = f", member {where[1]} of the stack" if len(where) > 1 else ""
-    raise NonFiniteLoss(f"the loss must stay finite, got {value} at step {step - len(losses) + where[0] + 1}{member}")
+    error = NonFiniteLoss(f"the loss must stay finite, got {value} at step {step - len(losses) + where[0] + 1}{member}")
+    index = getattr(batch, "index", None)
+    if isinstance(index, Tensor):
+        rows = (index[where[1]] if len(where) > 1 and index.ndim > 1 else index).flatten().tolist()
+        error.add_note(f"rows of the batch: {rows}")
+    raise error
 
 
-def _check(steps: int, lr: float, weight_decay: float, warmup: float, probe_every: int | None) -> None:
-    for name, count in (("steps", steps), ("probe_every", 1 if probe_every is None else probe_every)):
+def _check(
+    steps: int,
+    lr: float,
+    weight_decay: float,
+    warmup: float,
+    probe_every: int | None,
+    clip: float | None,
+    accumulate: int,
+) -> None:
+    counts = {"steps": steps, "probe_every": 1 if probe_every is None else probe_every, "accumulate": accumulate}
+    for name, count in counts.items():
         if isinstance(count, bool) or not isinstance(count, int) or count < 1:
             raise ValueError(f"{name} must be an int of at least 1, got {count!r}")
-    if not (math.isfinite(lr) and lr > 0):
-        raise ValueError(f"lr must be a finite number above 0, got {lr}")
+    for name, value in (("lr", lr), ("clip", 1.0 if clip is None else clip)):
+        if not (math.isfinite(value) and value > 0):
+            raise ValueError(f"{name} must be a finite number above 0, got {value}")
     if not (math.isfinite(weight_decay) and weight_decay >= 0):
         raise ValueError(f"weight_decay must be a finite number of at least 0, got {weight_decay}")
     if not 0 <= warmup <= 1:
