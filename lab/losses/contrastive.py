@@ -21,9 +21,8 @@ from torch import Tensor
 from lab.geometry import check_same_shape
 from lab.losses.blockwise import compare, rows_a_block
 from lab.losses.similarity import check_columns, divisor, product, unit_rows
+from lab.losses.stable import softplus
 
-# softplus(z) is taken for z itself only where the two agree to the last digit of float64.
-_EXACT = 40.0
 # Up to this many pairs one matrix of twice the size is faster than three matrices of this size.
 _TOGETHER = 192
 
@@ -104,7 +103,7 @@ def info_nce(
     a, p = a[..., own, :], p[..., own, :]
     positive = (a * p).sum(-1) / divisor(temperature, 1)
     others = compare(a, n, temperature, diagonal=False, block=block).rows
-    return F.softplus(others - positive, threshold=_EXACT).mean(-1)
+    return softplus(others - positive).mean(-1)
 
 
 def symmetric_info_nce(
@@ -214,5 +213,5 @@ def nt_xent(
     first, second, positive = two_view_sums(view1, view2, temperature, block, part)
     if margin:
         positive = positive - margin / divisor(temperature, 1)
-    terms = F.softplus(first - positive, threshold=_EXACT) + F.softplus(second - positive, threshold=_EXACT)
+    terms = softplus(first - positive) + softplus(second - positive)
     return terms.mean(-1) / 2
