@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from lab.probes.collapse import VariabilityCollapse, nc1
     from lab.probes.cone import Cone, cone_statistics, mean_cosine, relu_cone
     from lab.probes.cosine_distributions import Cosines, ModalCosines, modal_cosines
+    from lab.probes.cut_offs import CutOff, best_cut_off, cut_off, pooled_auc
     from lab.probes.decay import NumericalRank, PowerLaw, numerical_rank, power_law_exponent
     from lab.probes.dimension import Dimension, mle_dimension, two_nn
     from lab.probes.dimension_bias import gaussian_dimension
@@ -72,6 +73,7 @@ _LAZY = {
     "Concentration": "lab.probes.augmented",
     "Cone": "lab.probes.cone",
     "Cosines": "lab.probes.cosine_distributions",
+    "CutOff": "lab.probes.cut_offs",
     "Dimension": "lab.probes.dimension",
     "DirectionsUsed": "lab.probes.isotropy",
     "Frechet": "lab.probes.frechet",
@@ -104,10 +106,12 @@ _LAZY = {
     "additive_factors": "lab.probes.factors",
     "alignment": "lab.probes.sphere",
     "augmented_distances": "lab.probes.augmented",
+    "best_cut_off": "lab.probes.cut_offs",
     "bias_subspace": "lab.probes.offsets",
     "class_centres": "lab.probes.class_means",
     "concentration": "lab.probes.augmented",
     "cone_statistics": "lab.probes.cone",
+    "cut_off": "lab.probes.cut_offs",
     "directions_used": "lab.probes.isotropy",
     "distinct_rows": "lab.probes.duplicates",
     "effective_rank": "lab.probes.spectrum",
@@ -154,6 +158,7 @@ _LAZY = {
     "participation_ratio_null": "lab.probes.moments",
     "partition_isotropy": "lab.probes.partition",
     "partition_isotropy_null": "lab.probes.partition",
+    "pooled_auc": "lab.probes.cut_offs",
     "power_law_exponent": "lab.probes.decay",
     "principal_cosines": "lab.probes.agreement",
     "procrustes_distance": "lab.probes.rotation_fit",
@@ -188,6 +193,7 @@ __all__ = [
     "Concentration",
     "Cone",
     "Cosines",
+    "CutOff",
     "Dimension",
     "DirectionsUsed",
     "Frechet",
@@ -220,10 +226,12 @@ __all__ = [
     "additive_factors",
     "alignment",
     "augmented_distances",
+    "best_cut_off",
     "bias_subspace",
     "class_centres",
     "concentration",
     "cone_statistics",
+    "cut_off",
     "directions_used",
     "distinct_rows",
     "effective_rank",
@@ -270,6 +278,7 @@ __all__ = [
     "participation_ratio_null",
     "partition_isotropy",
     "partition_isotropy_null",
+    "pooled_auc",
     "power_law_exponent",
     "principal_cosines",
     "procrustes_distance",
