@@ -23,6 +23,7 @@ from lab.corrections.querybank import (
     inverted_softmax,
     querybank_normalisation,
 )
+from lab.corrections.relative import RelativeRepresentation
 from lab.corrections.scaling import fit_local_scaling, fit_nicdm, local_scaling, nicdm
 from lab.corrections.scores import csls, fit_csls, fit_ratio_margin, ratio_margin
 from lab.corrections.vectors import Centring, Standardising, UnitNorm
@@ -36,6 +37,7 @@ __all__ = [
     "Fitted",
     "GroupWhitening",
     "ModalityShift",
+    "RelativeRepresentation",
     "Standardising",
     "UnitNorm",
     "Whitening",
