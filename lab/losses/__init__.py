@@ -28,6 +28,7 @@ from lab.losses.instance_discrimination import instance_nce, instance_softmax, l
 from lab.losses.latent_classes import collision_bound, logistic_contrast, mean_classifier_loss
 from lab.losses.leave_one_out import cloob, hopfield_retrieve, info_loob
 from lab.losses.lifted import generalised_lifted_structure, lifted_structure
+from lab.losses.lorentz import lorentz_clip, lorentz_cones
 from lab.losses.margins import arcface, cosface, normalised_softmax, sub_centre_arcface
 from lab.losses.multi_head import multi_head_info_nce, pair_temperature, temperature_penalty
 from lab.losses.multi_label import multi_label_clusters, nearest_centres
@@ -139,6 +140,8 @@ __all__ = [
     "lifted_structure",
     "log_partition",
     "logistic_contrast",
+    "lorentz_clip",
+    "lorentz_cones",
     "mann_whitney",
     "margin_contrastive",
     "margin_mse",
