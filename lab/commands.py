@@ -59,7 +59,7 @@ def losses(
 
 
 def bench(
-    what: Annotated[str, typer.Argument(metavar="WHAT", help="losses or probes")],
+    what: Annotated[str, typer.Argument(metavar="WHAT", help="losses, probes or training")],
     rows: Annotated[
         int | None, typer.Option(metavar="N", help="Largest number of rows; the full benchmark takes minutes.")
     ] = None,

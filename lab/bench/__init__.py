@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 
-KINDS = ("losses", "probes")
+KINDS = ("losses", "probes", "training")
 
 
 def run(what: str, rows: int | None = None, say: Callable[[str], None] = print) -> None:

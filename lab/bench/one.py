@@ -10,9 +10,9 @@ from pathlib import Path
 
 import torch
 
-from lab.bench import forms, probe_forms
+from lab.bench import forms, probe_forms, training_forms
 
-KINDS = {"losses": forms.prepare, "probes": probe_forms.prepare}
+KINDS = {"losses": forms.prepare, "probes": probe_forms.prepare, "training": training_forms.prepare}
 
 
 def resident() -> float:
