@@ -40,7 +40,7 @@ Names = Annotated[
 
 
 class RunCommand(TyperCommand):
-    """Lets ``-p`` take two words, NAME and VALUE, any number of times."""
+    """Lets ``-p`` and ``--sweep`` take two words, a name and what it is to be, any number of times."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Fold each ``-p NAME VALUE`` into one word before the usual parsing."""
@@ -48,10 +48,10 @@ class RunCommand(TyperCommand):
 
 
 def folded(args: Sequence[str]) -> list[str]:
-    """The arguments with every ``-p NAME VALUE`` as ``-p NAME=VALUE``.
+    """The arguments with every ``-p NAME VALUE`` as ``-p NAME=VALUE``, and ``--sweep`` likewise.
 
     Raises:
-        ValueError: a ``-p`` that two words do not follow.
+        ValueError: one that two words do not follow.
 
     Example:
         >>> folded(["uniformity", "-p", "steps", "30", "-j", "2"])
@@ -61,7 +61,7 @@ def folded(args: Sequence[str]) -> list[str]:
     while rest:
         word = rest.pop(0)
         made.append(word)
-        if word in ("-p", "--parameter"):
+        if word in ("-p", "--parameter", "--sweep"):
             # NAME=VALUE in one word is accepted as well
             if rest and "=" in rest[0]:
                 continue
@@ -105,6 +105,14 @@ def run(
     stability: Annotated[
         int | None, typer.Option(metavar="K", help="Repeat with K other base seeds; note how often verdicts agree.")
     ] = None,
+    sweep: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME V1,V2,...", help="Run with each value of a parameter, or seed; repeatable."),
+    ] = None,
+    cluster: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="Dask scheduler (tcp://host:port) whose workers run the notebooks."),
+    ] = None,
 ) -> None:
     """Execute notebooks, judge their claims, keep the ledger and build the gallery.
 
@@ -120,7 +128,7 @@ def run(
 
     pairs = [(name, value) for name, _, value in (text.partition("=") for text in parameter or [])]
     count = default_workers() if workers is None else workers
-    request = Request(names or (), profile, seed, count, pairs, changed, force, timeout)
+    request = Request(names or (), profile, seed, count, pairs, changed, force, timeout, cluster)
     if not verify and (budget is not None or draw is not None):
         raise ValueError(f"{'--budget' if budget is not None else '--draw'} goes with --verify only")
     if verify or stability is not None:
@@ -132,6 +140,8 @@ def run(
             "--changed": changed,
             "--stability": verify and stability is not None,
             "--force": verify and force,
+            "--sweep": bool(sweep),
+            "--cluster": verify and cluster is not None,
         }
         if clash := next((name for name, used in others.items() if used), None):
             raise ValueError(f"{mode} cannot be combined with {clash}: it is about the recorded runs")
@@ -143,6 +153,12 @@ def run(
         from lab.collection.stability import stability as measure_stability
 
         code = measure_stability(root(), request, stability)
+    elif sweep:
+        from lab.collection import sweep as sweeps
+
+        if changed:
+            raise ValueError("--sweep cannot be combined with --changed: that is about the recorded runs")
+        code = sweeps.sweep(root(), request, sweeps.parse(sweep))
     else:
         code = run_notebooks(root(), request)
     raise typer.Exit(code)

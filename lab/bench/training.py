@@ -16,9 +16,12 @@ def report(rows: int | None, say: Callable[[str], None]) -> None:
     say(f"torch {torch.__version__}, {torch.get_num_threads()} threads; small conv net, 14 x 14, two views of {BATCH}")
     plain, ours = in_turns(prepare("loop", "bare", n), prepare("loop", "lab", n), seconds=20)
     seen = 2 * BATCH * STEPS
-    say(f"cpu, float32: {seen / ours:,.0f} pictures/s, a bare torch loop {seen / plain:,.0f}: {ours / plain:.3f} of its time")
+    say(f"cpu, float32: {seen / ours:,.0f} pictures/s, a bare torch loop {seen / plain:,.0f}")
+    say(f"  lab takes {ours / plain:.3f} of the bare loop's time")
     for place in accelerators():
-        plain, ours = in_turns(prepare("loop", f"bare:{place}", n), prepare("loop", f"lab:{place}:32-true", n), seconds=20)
+        plain, ours = in_turns(
+            prepare("loop", f"bare:{place}", n), prepare("loop", f"lab:{place}:32-true", n), seconds=20
+        )
         say(f"{place}, float32: {seen / ours:,.0f} pictures/s: {ours / plain:.3f} of a bare loop's time")
         full, half = in_turns(
             prepare("loop", f"lab:{place}:32-true", n), prepare("loop", f"lab:{place}:bf16-mixed", n), seconds=20

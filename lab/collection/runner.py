@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ class Request:
         changed: run only what changed since it was recorded.
         force: run also what is finished already.
         timeout: seconds a notebook may take; None for the profile's own limit.
+        cluster: address of a Dask scheduler that runs the notebooks in place of local processes.
     """
 
     names: Sequence[str] = ()
@@ -42,6 +43,20 @@ class Request:
     changed: bool = False
     force: bool = False
     timeout: float | None = None
+    cluster: str | None = None
+
+    def execute(
+        self,
+        todo: Sequence[Job],
+        scratch: cache.Scratch,
+        waiting: Callable[[list[tuple[Job, float]]], None],
+    ) -> Iterator[tuple[Job, dict[str, Any] | None]]:
+        """Run jobs on local processes, or on the cluster, and yield each result as it comes."""
+        if self.cluster is None:
+            return schedule.execute(todo, scratch, workers=self.workers, limit=self.limit, waiting=waiting)
+        from lab.collection import cluster
+
+        return cluster.execute(todo, scratch, address=self.cluster, limit=self.limit, waiting=waiting)
 
     def limit(self, job: Job) -> float | None:
         """Seconds `job` may take, or None."""
@@ -138,9 +153,7 @@ def _session(
     lines.begin(len(todo), gallery)
     try:
         with cache.scratch(base) as scratch:
-            for job, result in schedule.execute(
-                todo, scratch, workers=request.workers, limit=request.limit, waiting=lines.waiting
-            ):
+            for job, result in request.execute(todo, scratch, lines.waiting):
                 assert result is not None
                 results[job.name] = result
                 record([(job, result)], base)

@@ -134,9 +134,7 @@ def _run(
     todo = sorted((job for job in work if job.key not in known), key=lambda j: (j.seed != 0, -expected[j.name]))
     try:
         with cache.scratch(base) as scratch:
-            for job, result in schedule.execute(
-                todo, scratch, workers=request.workers, limit=request.limit, waiting=lines.waiting
-            ):
+            for job, result in request.execute(todo, scratch, lines.waiting):
                 assert result is not None
                 results[job.name, job.seed] = result
                 lines.finished(job, result)
