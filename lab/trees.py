@@ -216,12 +216,13 @@ def link_precision(distances: Any, linked: Any, *, ignore: Any = None) -> Tensor
         raise ValueError("linked must hold at least one link off the diagonal, got none")
     found = []
     for part in rows.split(512):
-        values, order = far[part].sort(dim=1)
-        hits = wanted[part].gather(1, order)
+        count = wanted[part].sum(1, keepdim=True)
+        hits = far[part].masked_fill(~wanted[part], torch.inf).topk(int(count.max()), dim=1, largest=False).values
+        real = torch.arange(hits.shape[1]) < count
         # a group of equal distances counts from its last place on
-        last = torch.searchsorted(values.contiguous(), values.contiguous(), right=True)
-        earlier = hits.cumsum(1).gather(1, last - 1)
-        found.append((hits * earlier / last.double()).sum(1) / hits.sum(1))
+        everything = torch.searchsorted(far[part].sort(dim=1).values, hits, right=True)
+        own = torch.searchsorted(hits, hits, right=True).minimum(count)
+        found.append(torch.where(real, own / everything.double(), 0.0).sum(1) / count[:, 0])
     return torch.cat(found)
 
 
