@@ -83,10 +83,12 @@ def emoji_concepts(*, seed: int, components: int = 128, validation: float = 0.15
     order = torch.randperm(len(rows), generator=generator(seed))
     sizes = [round(validation * len(rows)), max(1, round(test * len(rows)))]
     parts = [part.sort().values for part in order.split([*sizes, len(rows) - sum(sizes)])]
+    if components >= len(parts[2]):
+        raise ValueError(f"components: expected fewer than the {len(parts[2])} training rows, got {components}")
     pictures = [data.images(style)[rows].flatten(1) for style in ("google", "twitter")]
     known = pictures[0][parts[2]]
     centre = known.mean(0)
-    directions = torch.linalg.svd(known - centre, full_matrices=False).Vh[:components]
+    directions = _directions(known - centre, components)
     google, twitter = ((picture - centre) @ directions.T for picture in pictures)
     scale = google[parts[2]].square().mean().sqrt()
     return Concepts(
@@ -103,3 +105,17 @@ def emoji_concepts(*, seed: int, components: int = 128, validation: float = 0.15
         validation=parts[0],
         test=parts[1],
     )
+
+
+def _directions(rows: Tensor, count: int) -> Tensor:
+    """The first right singular vectors (count, columns), each with its largest entry above zero.
+
+    By way of the matrix of products of rows, which is smaller and five times as fast here. In float64, as squaring
+    loses half of the digits.
+    """
+    double = rows.double()
+    values, vectors = torch.linalg.eigh(double @ double.T)
+    left, squares = vectors[:, -count:].flip(1), values[-count:].flip(0)
+    directions = (left.T @ double) / squares.sqrt()[:, None]
+    largest = directions.gather(1, directions.abs().argmax(1, keepdim=True))
+    return (directions * largest.sign()).to(rows.dtype)
