@@ -54,15 +54,27 @@ def test_conda_installs_what_make_installs(project):
     assert '--constraint constraints.txt --editable ".[dev]"' in recipe
 
 
+# Files that may import what an extra installs: they say so, or do without, where it is missing.
+OPTIONAL = {"lab/bench/": "dev", "lab/collection/cluster.py": "cluster", "lab/collection/remote.py": "cluster"}
+
+
 def test_the_package_imports_only_what_it_declares(project):
     declared = {plain(name) for name in project["dependencies"]}
+    extras = {
+        start: {plain(name) for name in project["optional-dependencies"][extra]} for start, extra in OPTIONAL.items()
+    }
+
+    def allowed(path: Path) -> set[str]:
+        where = path.relative_to(BASE).as_posix()
+        return declared.union(*(names for start, names in extras.items() if where.startswith(start)))
+
     known = packages_distributions()
     undeclared = {
         f"{path.relative_to(BASE)}: {name}"
         for path in (BASE / "lab").rglob("*.py")
         for name in imported(ast.parse(path.read_text(encoding="utf-8")))
         if name not in sys.stdlib_module_names and name != "lab"
-        if not {plain(owner) for owner in known.get(name, [])} & declared
+        if not {plain(owner) for owner in known.get(name, [])} & allowed(path)
     }
     assert not undeclared
 
