@@ -101,12 +101,13 @@ def test_headless_one_figure_of_the_whole_run(members, monkeypatch) -> None:
     model = mlp(6, 3) if members == 1 else stack([mlp(6, 3, seed=s) for s in range(members)])
     seed: Any = 0 if members == 1 else list(range(members))
     batches = Rows(DATA, batch_size=8, seed=seed)
+    before = plt.get_fignums()  # another test may have left figures open
     history = fit(model, loss, batches, steps=7, device="cpu", callbacks=[LivePlot(every=0)])
     ((figure, alt),) = shown
     line = figure.axes[0].lines[0]
     np.testing.assert_allclose(line.get_ydata(), history.loss.reshape(7, -1).mean(1).numpy(), rtol=1e-5)
     assert list(line.get_xdata()) == list(range(1, 8)) and "7 steps" in alt
-    assert not plt.get_fignums()
+    assert plt.get_fignums() == before
 
 
 def test_in_a_notebook_the_figure_is_drawn_again_in_its_place(monkeypatch) -> None:
