@@ -87,7 +87,8 @@ def graph_agreement(embeddings: Any, weights: Any, *, first: int = 1, last: int)
     earlier = vectors[:, : first - 1]
     left, sizes, _ = torch.linalg.svd(columns - earlier @ (earlier.T @ columns), full_matrices=False)
     # What taking away leaves at rounding level, seen from the size it had before, is no direction of the embedding.
-    kept = sizes > max(columns.shape) * torch.finfo(columns.dtype).eps * torch.linalg.matrix_norm(columns)
+    # The eigenvectors taken away are themselves known only to rounding over the gap between their eigenvalues.
+    kept = sizes > 1e-10 * torch.linalg.matrix_norm(columns)
     if not kept.any():
         return 0.0
     cosines = principal_cosines(left[:, kept], vectors[:, first - 1 : last])
