@@ -62,8 +62,8 @@ def nearest(
             ``exclude`` that does not fit, an inner product or a distance beyond the range of the dtype.
 
     Cost: O(Q G d) time; memory O((Q + G) k + d) beside 2^16 prepared rows and, where torch searches, block x 2^16
-    scores. float32 on a CPU goes through the exact search of FAISS, on as many threads as torch uses; float64 and GPUs
-    through blocks of torch.
+    scores. float32 on a CPU goes through the exact search of FAISS, on as many threads as torch uses; float64, GPUs and
+    processors that the matrix library inside FAISS does not know go through blocks of torch.
 
     Convention: Euclidean candidates are found by |x|^2 + |y|^2 - 2<x, y> after the gallery's mean is taken off, which
     in float32 is blind to distances below about 1e-3 of the rows' spread. So the distances of the candidates are

@@ -175,15 +175,14 @@ def test_distances_of_any_scale(scale):
     )
 
 
-def by_our_blocks(q, g, k, metric):
-    return exact_search._by_blocks(exact_search.Part(q, q), exact_search.Part(g, g), k, metric, 64)
-
-
 @pytest.mark.parametrize("metric", METRICS)
 def test_the_blocks_of_a_gpu_agree_in_float32_also_under_autocast(metric, monkeypatch):
     x = rows(700, 12, dtype=torch.float32)
+    monkeypatch.setattr(exact_search, "faiss_is_fast", lambda: True)
     wanted = nearest(x, k=5, metric=metric)
-    monkeypatch.setattr(exact_search, "_by_faiss", by_our_blocks)
+    monkeypatch.setattr(exact_search, "faiss_is_fast", lambda: False)
+    monkeypatch.setattr(exact_search, "TILE", (64, 200))  # several tiles, the last one narrow
+    monkeypatch.setattr(exact_search, "_by_faiss", None)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         found = nearest(x, k=5, metric=metric)
     assert found.indices.equal(wanted.indices)
@@ -220,6 +219,7 @@ def test_the_library_takes_as_many_threads_as_torch_and_gets_its_own_back(monkey
         return knn(*args)
 
     monkeypatch.setattr(faiss, "knn", watched)
+    monkeypatch.setattr(exact_search, "faiss_is_fast", lambda: True)
     before = faiss.omp_get_max_threads()
     try:
         # The two may share one OpenMP, so torch's number is given rather than set.
@@ -235,6 +235,39 @@ def test_the_library_takes_as_many_threads_as_torch_and_gets_its_own_back(monkey
     finally:
         faiss.omp_set_num_threads(before)
     assert seen == [1, 2]
+
+
+@pytest.mark.parametrize("metric", METRICS)
+@pytest.mark.parametrize("k", [1, 7, 30])
+def test_blocks_on_a_cpu_find_what_a_full_sort_finds(metric, k, monkeypatch):
+    monkeypatch.setattr(exact_search, "faiss_is_fast", lambda: False)
+    monkeypatch.setattr(exact_search, "TILE", (32, 90))  # 190 rows: a last tile of 10, less than k
+    x = rows(190, 5, dtype=torch.float32)
+    full = x.double()
+    if metric == "cosine":
+        full = torch.nn.functional.normalize(full, dim=1)
+    scores = -(full[:, None] - full).norm(dim=2) if metric == "euclidean" else full @ full.T
+    scores.fill_diagonal_(-torch.inf)
+    wanted = scores.sort(dim=1, descending=True)
+    found = nearest(x, k=k, metric=metric)
+    assert found.indices.equal(wanted.indices[:, :k])
+    torch.testing.assert_close(found.similarities.double(), wanted.values[:, :k], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "capability", "fast"),
+    [("Prescott", "AVX512", False), ("SkylakeX", "AVX512", True), ("Nehalem", "DEFAULT", True), ("Zen", "AVX2", True)],
+)
+def test_the_library_is_left_aside_where_it_does_not_know_the_processor(kernel, capability, fast, monkeypatch):
+    import threadpoolctl
+
+    def info():
+        other = {"internal_api": "openblas", "filepath": "numpy.libs/libopenblas.so", "architecture": "Prescott"}
+        return [other, {"internal_api": "openblas", "filepath": "faiss_cpu.libs/lib.so", "architecture": kernel}]
+
+    monkeypatch.setattr(threadpoolctl, "threadpool_info", info)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    assert exact_search.faiss_is_fast.__wrapped__() is fast
 
 
 def test_importing_is_cheap_and_both_libraries_live_in_one_process():

@@ -161,6 +161,7 @@ class Run:
             "threads": _threads(),
             "code": code_hash(),
             "seconds": round(time.perf_counter() - self._started, 3),
+            "processor_seconds": round(time.process_time(), 3),
             "verdicts": {c.slug: c.verdict for c in claims if c.measured},
             "surprises": [c.slug for c in surprises],
             "unmeasured": missing,

@@ -47,6 +47,11 @@ def test_rows_are_written_in_order_and_read_back(base):
     assert not ledger.update(base, [result(record("b"), record("a", 1 / 3))])
 
 
+def test_seconds_are_those_of_the_processor_where_the_run_knows_them(base):
+    ledger.update(base, [result(record(), closing={"processor_seconds": 7.6})])
+    assert ledger.read(base)["a/01-x#rises"]["seconds"] == "8"
+
+
 @pytest.mark.parametrize(
     ("change", "written"),
     [
