@@ -167,7 +167,7 @@ def test_the_closing_record_counts_and_comes_before_any_error(shown: list[dict[s
     assert closing["versions"]["torch"].split("+")[0] == torch.__version__.split("+")[0]
     assert closing["threads"] == torch.get_num_threads()
     assert len(closing["code"]) == 64
-    assert closing["seconds"] >= 0 and 0 < closing["processor_seconds"] <= time.process_time()
+    assert closing["seconds"] >= 0 and 0 < closing["processor_seconds"] <= time.process_time() + 1e-3
     assert closing["parameters"] == {"profile": "standard", "seed": 0, "n_seeds": 5, "device": "cpu"}
     assert missing.slug in run.claims
 
