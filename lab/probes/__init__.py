@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from lab.probes.kernel_alignment import Alignment, kernel_cka, linear_cka
     from lab.probes.kernel_discrepancy import KernelDiscrepancy, kernel_mmd
     from lab.probes.lid import LocalDimension, local_dimension
+    from lab.probes.mining import Mined, mine_pairs, mined_f1, precision_at_recall
     from lab.probes.moments import (
         SecondMoment,
         Spectrum,
@@ -82,6 +83,7 @@ _LAZY = {
     "KernelDiscrepancy": "lab.probes.kernel_discrepancy",
     "ListAgreement": "lab.probes.result_lists",
     "LocalDimension": "lab.probes.lid",
+    "Mined": "lab.probes.mining",
     "ModalCosines": "lab.probes.cosine_distributions",
     "ModalityGap": "lab.probes.gap",
     "NeighbourDistances": "lab.probes.distances",
@@ -140,6 +142,8 @@ _LAZY = {
     "local_dimension": "lab.probes.lid",
     "map_at_r": "lab.probes.retrieval",
     "mean_cosine": "lab.probes.cone",
+    "mine_pairs": "lab.probes.mining",
+    "mined_f1": "lab.probes.mining",
     "mle_dimension": "lab.probes.dimension",
     "modal_cosines": "lab.probes.cosine_distributions",
     "modality_gap": "lab.probes.gap",
@@ -160,6 +164,7 @@ _LAZY = {
     "partition_isotropy_null": "lab.probes.partition",
     "pooled_auc": "lab.probes.cut_offs",
     "power_law_exponent": "lab.probes.decay",
+    "precision_at_recall": "lab.probes.mining",
     "principal_cosines": "lab.probes.agreement",
     "procrustes_distance": "lab.probes.rotation_fit",
     "r_precision": "lab.probes.retrieval",
@@ -202,6 +207,7 @@ __all__ = [
     "KernelDiscrepancy",
     "ListAgreement",
     "LocalDimension",
+    "Mined",
     "ModalCosines",
     "ModalityGap",
     "NeighbourDistances",
@@ -260,6 +266,8 @@ __all__ = [
     "local_dimension",
     "map_at_r",
     "mean_cosine",
+    "mine_pairs",
+    "mined_f1",
     "mle_dimension",
     "modal_cosines",
     "modality_gap",
@@ -280,6 +288,7 @@ __all__ = [
     "partition_isotropy_null",
     "pooled_auc",
     "power_law_exponent",
+    "precision_at_recall",
     "principal_cosines",
     "procrustes_distance",
     "r_precision",
