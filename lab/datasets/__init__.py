@@ -11,7 +11,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from lab.datasets.analogies import analogies
+    from lab.datasets.analogy_pairs import analogies
     from lab.datasets.concepts import Concepts, emoji_concepts
     from lab.datasets.emoji_pairs import Emoji, emoji
     from lab.datasets.fashion_mnist import Fashion, fashion
@@ -31,7 +31,7 @@ _LAZY = {
     "Synsets": "lab.datasets.wordnet_nouns",
     "WordNet": "lab.datasets.wordnet_nouns",
     "Words": "lab.datasets.glove",
-    "analogies": "lab.datasets.analogies",
+    "analogies": "lab.datasets.analogy_pairs",
     "augmentation_graph": "lab.datasets.graphs",
     "emoji": "lab.datasets.emoji_pairs",
     "emoji_concepts": "lab.datasets.concepts",
