@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from lab.probes.kernel_alignment import Alignment, kernel_cka, linear_cka
     from lab.probes.kernel_discrepancy import KernelDiscrepancy, kernel_mmd
     from lab.probes.lid import LocalDimension, local_dimension
+    from lab.probes.linearity import Linearity, linearity_score
     from lab.probes.mining import Mined, mine_pairs, mined_f1, precision_at_recall
     from lab.probes.moments import (
         SecondMoment,
@@ -81,6 +82,7 @@ _LAZY = {
     "Hubness": "lab.probes.hubs",
     "IsoScore": "lab.probes.isotropy",
     "KernelDiscrepancy": "lab.probes.kernel_discrepancy",
+    "Linearity": "lab.probes.linearity",
     "ListAgreement": "lab.probes.result_lists",
     "LocalDimension": "lab.probes.lid",
     "Mined": "lab.probes.mining",
@@ -138,6 +140,7 @@ _LAZY = {
     "laplacian_eigenvectors": "lab.probes.graph",
     "linear_accuracy": "lab.probes.downstream",
     "linear_cka": "lab.probes.kernel_alignment",
+    "linearity_score": "lab.probes.linearity",
     "list_agreement": "lab.probes.result_lists",
     "local_dimension": "lab.probes.lid",
     "map_at_r": "lab.probes.retrieval",
@@ -205,6 +208,7 @@ __all__ = [
     "Hubness",
     "IsoScore",
     "KernelDiscrepancy",
+    "Linearity",
     "ListAgreement",
     "LocalDimension",
     "Mined",
@@ -262,6 +266,7 @@ __all__ = [
     "laplacian_eigenvectors",
     "linear_accuracy",
     "linear_cka",
+    "linearity_score",
     "list_agreement",
     "local_dimension",
     "map_at_r",
