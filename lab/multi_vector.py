@@ -53,8 +53,7 @@ def max_similarity(queries: Sequence[Tensor], documents: Sequence[Tensor], *, bl
         >>> max_similarity([query], [document]).tolist()
         [[1.7999999523162842]]
     """
-    if isinstance(block, bool) or not isinstance(block, int) or block < 1:
-        raise ValueError(f"block must be an int of at least 1, got {block!r}")
+    _check_whole(block, "block", 1)
     asked, held = _packed(queries, "queries"), _packed(documents, "documents")
     _check_alike(asked.rows, held.rows)
     found = asked.rows.new_zeros(len(queries), len(documents))
@@ -98,9 +97,9 @@ def fixed_dimensional_encoding(
             SimHash; for another partition, or for one that ignores the vectors.
 
     Returns:
-        (N, repetitions * 2^bits * (width or d)), in the dtype of the rows; differentiable in them. Without ``width`` and
-        with ``fill`` the inner product never exceeds ``max_similarity``, since a mean is no more than the maximum, and
-        equals it where every document has one row.
+        (N, repetitions * 2^bits * (width or d)), in the dtype of the rows; differentiable in them. Without ``width``
+        and with ``fill`` the inner product never exceeds ``max_similarity``, since a mean is no more than the maximum,
+        and equals it where every document has one row.
 
     Raises:
         ValueError, TypeError: no set, an empty set, different d or dtype, NaN or infinity, an argument out of range.
@@ -119,10 +118,11 @@ def fixed_dimensional_encoding(
     """
     if side not in get_args(Side):
         raise ValueError(f"side must be 'query' or 'document', got {side!r}")
-    limits = (("bits", bits, 0, LARGEST), ("repetitions", repetitions, 1, None), ("seed", seed, 0, None))
-    for name, value, low, high in (*limits, *((("width", width, 1, None),) if width is not None else ())):
-        if isinstance(value, bool) or not isinstance(value, int) or value < low or (high is not None and value > high):
-            raise ValueError(f"{name} must be an int of at least {low}{f' and at most {high}' if high else ''}, got {value!r}")
+    _check_whole(bits, "bits", 0, LARGEST)
+    _check_whole(repetitions, "repetitions", 1)
+    _check_whole(seed, "seed", 0)
+    if width is not None:
+        _check_whole(width, "width", 1)
     rows, owner = _packed(sets, "sets")
     found = simhash(rows, bits=bits, repetitions=repetitions, seed=seed) if codes is None else codes
     found = _checked_codes(found, rows, bits, repetitions)
@@ -197,6 +197,13 @@ def _packed(sets: Sequence[Tensor], name: str) -> Packed:
     rows = check_embeddings(torch.cat(list(sets)), name)
     sizes = torch.tensor([len(one) for one in sets], device=rows.device)
     return Packed(rows, torch.arange(len(sets), device=rows.device).repeat_interleave(sizes))
+
+
+def _check_whole(value: int, name: str, low: int, high: int | None = None) -> None:
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    if not whole or value < low or (high is not None and value > high):
+        wanted = f"at least {low}" if high is None else f"{low} to {high}"
+        raise ValueError(f"{name} must be a whole number, {wanted}, got {value!r}")
 
 
 def _check_alike(a: Tensor, b: Tensor) -> None:

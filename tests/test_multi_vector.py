@@ -116,9 +116,10 @@ def test_no_bits_is_sum_and_mean_pooling():
 def test_documents_of_one_row_are_exact():
     queries, documents = some_sets(seed=8), some_sets((1,) * 5, seed=9)
     options = dict(bits=4, repetitions=3, seed=2)
-    got = fixed_dimensional_encoding(queries, side="query", **options) @ fixed_dimensional_encoding(
-        documents, side="document", **options
-    ).T
+    got = (
+        fixed_dimensional_encoding(queries, side="query", **options)
+        @ fixed_dimensional_encoding(documents, side="document", **options).T
+    )
     torch.testing.assert_close(got, max_similarity(queries, documents))
 
 
@@ -127,9 +128,10 @@ def test_never_above_max_similarity_and_nearer_with_more_bits():
     exact, gaps = max_similarity(queries, documents), []
     for bits in (0, 2, 5):
         options = dict(bits=bits, repetitions=8, seed=3)
-        got = fixed_dimensional_encoding(queries, side="query", **options) @ fixed_dimensional_encoding(
-            documents, side="document", **options
-        ).T
+        got = (
+            fixed_dimensional_encoding(queries, side="query", **options)
+            @ fixed_dimensional_encoding(documents, side="document", **options).T
+        )
         assert bool((got <= exact + 1e-9).all())
         gaps.append(float((exact - got).mean()))
     assert gaps[0] > 1.3 * gaps[1] > 1.3 * 1.3 * gaps[2]
