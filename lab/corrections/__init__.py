@@ -7,6 +7,7 @@ are nearer.
 """
 
 from lab.corrections.bank import Fitted
+from lab.corrections.decision import Decision, frechet_mean, temperature_scale
 from lab.corrections.directions import PCA, AllButTheTop, BiasSubspaceRemoval
 from lab.corrections.dissim import dissim_global, dissim_local, fit_dissim_global, fit_dissim_local
 from lab.corrections.dual import dual_bank_normalisation, dual_softmax, fit_dual_bank, fit_dual_softmax
@@ -34,6 +35,7 @@ __all__ = [
     "AllButTheTop",
     "BiasSubspaceRemoval",
     "Centring",
+    "Decision",
     "Fitted",
     "GroupWhitening",
     "ModalityShift",
@@ -58,6 +60,7 @@ __all__ = [
     "fit_nicdm",
     "fit_querybank",
     "fit_ratio_margin",
+    "frechet_mean",
     "inverted_softmax",
     "local_scaling",
     "mutual_proximity_empiric",
@@ -65,4 +68,5 @@ __all__ = [
     "nicdm",
     "querybank_normalisation",
     "ratio_margin",
+    "temperature_scale",
 ]
