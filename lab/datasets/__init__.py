@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lab.datasets.analogy_pairs import analogies
     from lab.datasets.concepts import Concepts, emoji_concepts
+    from lab.datasets.emoji_attributes import EmojiAttribute, emoji_attributes
     from lab.datasets.emoji_pairs import Emoji, emoji
+    from lab.datasets.fashion_attributes import VariedPictures, turned, varied_fashion
     from lab.datasets.fashion_mnist import Fashion, fashion
     from lab.datasets.glove import Words, words
     from lab.datasets.graphs import AugmentationGraph, augmentation_graph
@@ -27,17 +29,22 @@ _LAZY = {
     "Concepts": "lab.datasets.concepts",
     "DamagedData": "lab.datasets.manifest",
     "Emoji": "lab.datasets.emoji_pairs",
+    "EmojiAttribute": "lab.datasets.emoji_attributes",
     "Fashion": "lab.datasets.fashion_mnist",
     "Synsets": "lab.datasets.wordnet_nouns",
+    "VariedPictures": "lab.datasets.fashion_attributes",
     "WordNet": "lab.datasets.wordnet_nouns",
     "Words": "lab.datasets.glove",
     "analogies": "lab.datasets.analogy_pairs",
     "augmentation_graph": "lab.datasets.graphs",
     "emoji": "lab.datasets.emoji_pairs",
+    "emoji_attributes": "lab.datasets.emoji_attributes",
     "emoji_concepts": "lab.datasets.concepts",
     "fashion": "lab.datasets.fashion_mnist",
     "group_split": "lab.datasets.splits",
     "partners": "lab.datasets.pairing",
+    "turned": "lab.datasets.fashion_attributes",
+    "varied_fashion": "lab.datasets.fashion_attributes",
     "wordnet": "lab.datasets.wordnet_nouns",
     "words": "lab.datasets.glove",
 }
@@ -47,17 +54,22 @@ __all__ = [
     "Concepts",
     "DamagedData",
     "Emoji",
+    "EmojiAttribute",
     "Fashion",
     "Synsets",
+    "VariedPictures",
     "WordNet",
     "Words",
     "analogies",
     "augmentation_graph",
     "emoji",
+    "emoji_attributes",
     "emoji_concepts",
     "fashion",
     "group_split",
     "partners",
+    "turned",
+    "varied_fashion",
     "wordnet",
     "words",
 ]
