@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lab.datasets.analogy_pairs import analogies
     from lab.datasets.concepts import Concepts, emoji_concepts
-    from lab.datasets.emoji_attributes import EmojiAttribute, emoji_attributes
     from lab.datasets.emoji_pairs import Emoji, emoji
     from lab.datasets.fashion_attributes import VariedPictures, turned, varied_fashion
     from lab.datasets.fashion_mnist import Fashion, fashion
     from lab.datasets.glove import Words, words
     from lab.datasets.graphs import AugmentationGraph, augmentation_graph
     from lab.datasets.manifest import DamagedData
+    from lab.datasets.ordered_emoji import EmojiAttribute, emoji_attributes
     from lab.datasets.pairing import partners
     from lab.datasets.splits import group_split
     from lab.datasets.wordnet_nouns import Synsets, WordNet, wordnet
@@ -29,7 +29,7 @@ _LAZY = {
     "Concepts": "lab.datasets.concepts",
     "DamagedData": "lab.datasets.manifest",
     "Emoji": "lab.datasets.emoji_pairs",
-    "EmojiAttribute": "lab.datasets.emoji_attributes",
+    "EmojiAttribute": "lab.datasets.ordered_emoji",
     "Fashion": "lab.datasets.fashion_mnist",
     "Synsets": "lab.datasets.wordnet_nouns",
     "VariedPictures": "lab.datasets.fashion_attributes",
@@ -38,7 +38,7 @@ _LAZY = {
     "analogies": "lab.datasets.analogy_pairs",
     "augmentation_graph": "lab.datasets.graphs",
     "emoji": "lab.datasets.emoji_pairs",
-    "emoji_attributes": "lab.datasets.emoji_attributes",
+    "emoji_attributes": "lab.datasets.ordered_emoji",
     "emoji_concepts": "lab.datasets.concepts",
     "fashion": "lab.datasets.fashion_mnist",
     "group_split": "lab.datasets.splits",

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from lab.probes.augmented import Concentration, augmented_distances, concentration
     from lab.probes.axes import RankAxis, rank_axis
     from lab.probes.axis_fit import Axis, extremes_axis, ridge_axis
+    from lab.probes.circular import CircularAxes, angular_error, circular_axes
     from lab.probes.class_geometry import ClassMeanGeometry, frame_distance, nc2, simplex_distance
     from lab.probes.class_means import class_centres
     from lab.probes.class_moments import ClassMoments, CollapseReport
@@ -69,6 +70,7 @@ _LAZY = {
     "BiasSubspace": "lab.probes.offsets",
     "CentreAgreement": "lab.probes.self_duality",
     "CentreDisagreement": "lab.probes.self_duality",
+    "CircularAxes": "lab.probes.circular",
     "ClassMeanGeometry": "lab.probes.class_geometry",
     "ClassMoments": "lab.probes.class_moments",
     "CollapseReport": "lab.probes.class_moments",
@@ -109,9 +111,11 @@ _LAZY = {
     "ZeroShot": "lab.probes.zero_shot",
     "additive_factors": "lab.probes.factors",
     "alignment": "lab.probes.sphere",
+    "angular_error": "lab.probes.circular",
     "augmented_distances": "lab.probes.augmented",
     "best_cut_off": "lab.probes.cut_offs",
     "bias_subspace": "lab.probes.offsets",
+    "circular_axes": "lab.probes.circular",
     "class_centres": "lab.probes.class_means",
     "concentration": "lab.probes.augmented",
     "cone_statistics": "lab.probes.cone",
@@ -195,6 +199,7 @@ __all__ = [
     "BiasSubspace",
     "CentreAgreement",
     "CentreDisagreement",
+    "CircularAxes",
     "ClassMeanGeometry",
     "ClassMoments",
     "CollapseReport",
@@ -235,9 +240,11 @@ __all__ = [
     "ZeroShot",
     "additive_factors",
     "alignment",
+    "angular_error",
     "augmented_distances",
     "best_cut_off",
     "bias_subspace",
+    "circular_axes",
     "class_centres",
     "concentration",
     "cone_statistics",

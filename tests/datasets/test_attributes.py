@@ -122,7 +122,7 @@ def test_variations_do_what_their_values_say() -> None:
     small = torch.stack([images[0, 0, a : a + 2, b : b + 2].mean() for a in range(0, 8, 2) for b in range(0, 8, 2)])
     full = next(q for q in quarters[0] if q.sum() > 0)
     torch.testing.assert_close(full.flatten(), small)
-    white = torch.ones(200, 1, 8, 8)
+    white = torch.ones(200, 1, 40, 40)  # large, as the soft edge of a small square has a size of its own
     scale = varied_fashion(white, labels, "scale", seed=3)
     share = scale.images.mean((1, 2, 3))
     assert torch.corrcoef(torch.stack([share, scale.values.square()]))[0, 1] > 0.999
