@@ -182,8 +182,8 @@ def emoji_attributes(data: Emoji | None = None) -> dict[str, EmojiAttribute]:
       4), "number" on keycaps (0 to 10);
     - binary: "gender" (1 male), "facing right" of people (a mirror image of the others), "animal" (against plants, food
       and drink), "vehicle" (against places), "white" (against black, of shapes, hearts and flags);
-    - circular, in degrees: "clock hour" (the hour hand of 24 clock faces, clockwise from twelve), "moon phase" (from new
-      moon, waxing), "direction" of arrows, buttons and pointing hands (clockwise from up), "hue" of shapes, hearts,
+    - circular, in degrees: "clock hour" (the hour hand of 24 clock faces, clockwise from twelve), "moon phase" (from
+      new moon, waxing), "direction" of arrows, buttons and pointing hands (clockwise from up), "hue" of shapes, hearts,
       books and apples (nominal angle of the colour's name on the colour wheel).
 
     Args:

@@ -85,7 +85,7 @@ def angular_error(degrees: Any, guessed: Any) -> Tensor:
     """
     first, second = (torch.as_tensor(given).detach().double() for given in (degrees, guessed))
     if first.ndim != 1 or first.shape != second.shape:
-        raise ValueError(f"guessed must have the shape (N,) of degrees, got {tuple(second.shape)}, {tuple(first.shape)}")
+        raise ValueError(f"guessed must have the shape of degrees, (N,), got {tuple(second.shape)}")
     if not bool(torch.isfinite(first).all() and torch.isfinite(second).all()):
         raise ValueError("degrees and guessed must be finite")
     return ((second - first + 180) % 360 - 180).abs()
