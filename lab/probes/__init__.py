@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from lab.probes.augmented import Concentration, augmented_distances, concentration
     from lab.probes.axes import RankAxis, rank_axis
     from lab.probes.axis_fit import Axis, extremes_axis, ridge_axis
+    from lab.probes.axis_order import order_axis
     from lab.probes.circular import CircularAxes, angular_error, circular_axes
     from lab.probes.class_geometry import ClassMeanGeometry, frame_distance, nc2, simplex_distance
     from lab.probes.class_means import class_centres
@@ -164,6 +165,7 @@ _LAZY = {
     "neighbour_distances": "lab.probes.distances",
     "norm_statistics": "lab.probes.norms",
     "numerical_rank": "lab.probes.decay",
+    "order_axis": "lab.probes.axis_order",
     "parallelism": "lab.probes.offsets",
     "participation_ratio": "lab.probes.spectrum",
     "participation_ratio_null": "lab.probes.moments",
@@ -293,6 +295,7 @@ __all__ = [
     "neighbour_distances",
     "norm_statistics",
     "numerical_rank",
+    "order_axis",
     "parallelism",
     "participation_ratio",
     "participation_ratio_null",
