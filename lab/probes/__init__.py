@@ -13,6 +13,13 @@ if TYPE_CHECKING:
     from lab.probes.agreement import principal_cosines
     from lab.probes.augmented import Concentration, augmented_distances, concentration
     from lab.probes.axes import RankAxis, rank_axis
+    from lab.probes.axis_extremes import (
+        AxisModel,
+        axis_model,
+        normal_spearman,
+        optimal_axis_correlation,
+        two_extremes_correlation,
+    )
     from lab.probes.axis_fit import Axis, extremes_axis, ridge_axis
     from lab.probes.axis_order import order_axis
     from lab.probes.circular import CircularAxes, angular_error, circular_axes
@@ -68,6 +75,7 @@ _LAZY = {
     "AdditiveFactors": "lab.probes.factors",
     "Alignment": "lab.probes.kernel_alignment",
     "Axis": "lab.probes.axis_fit",
+    "AxisModel": "lab.probes.axis_extremes",
     "BiasSubspace": "lab.probes.offsets",
     "CentreAgreement": "lab.probes.self_duality",
     "CentreDisagreement": "lab.probes.self_duality",
@@ -114,6 +122,7 @@ _LAZY = {
     "alignment": "lab.probes.sphere",
     "angular_error": "lab.probes.circular",
     "augmented_distances": "lab.probes.augmented",
+    "axis_model": "lab.probes.axis_extremes",
     "best_cut_off": "lab.probes.cut_offs",
     "bias_subspace": "lab.probes.offsets",
     "circular_axes": "lab.probes.circular",
@@ -164,7 +173,9 @@ _LAZY = {
     "neighbour_agreement": "lab.probes.result_lists",
     "neighbour_distances": "lab.probes.distances",
     "norm_statistics": "lab.probes.norms",
+    "normal_spearman": "lab.probes.axis_extremes",
     "numerical_rank": "lab.probes.decay",
+    "optimal_axis_correlation": "lab.probes.axis_extremes",
     "order_axis": "lab.probes.axis_order",
     "parallelism": "lab.probes.offsets",
     "participation_ratio": "lab.probes.spectrum",
@@ -188,6 +199,7 @@ _LAZY = {
     "simplex_distance": "lab.probes.class_geometry",
     "spectrum_of": "lab.probes.moments",
     "tolerance": "lab.probes.sphere",
+    "two_extremes_correlation": "lab.probes.axis_extremes",
     "two_nn": "lab.probes.dimension",
     "uniformity": "lab.probes.sphere",
     "uniformity_limit": "lab.probes.sphere",
@@ -198,6 +210,7 @@ __all__ = [
     "AdditiveFactors",
     "Alignment",
     "Axis",
+    "AxisModel",
     "BiasSubspace",
     "CentreAgreement",
     "CentreDisagreement",
@@ -244,6 +257,7 @@ __all__ = [
     "alignment",
     "angular_error",
     "augmented_distances",
+    "axis_model",
     "best_cut_off",
     "bias_subspace",
     "circular_axes",
@@ -294,7 +308,9 @@ __all__ = [
     "neighbour_agreement",
     "neighbour_distances",
     "norm_statistics",
+    "normal_spearman",
     "numerical_rank",
+    "optimal_axis_correlation",
     "order_axis",
     "parallelism",
     "participation_ratio",
@@ -318,6 +334,7 @@ __all__ = [
     "simplex_distance",
     "spectrum_of",
     "tolerance",
+    "two_extremes_correlation",
     "two_nn",
     "uniformity",
     "uniformity_limit",
