@@ -1,4 +1,4 @@
-"""The k nearest rows of one part of a gallery, exactly: FAISS for float32 on a CPU, else blocks of torch."""
+"""The k nearest rows of one part of a gallery, exactly: by FAISS for float32 where it is fast, else by blocks of torch."""
 
 from __future__ import annotations
 

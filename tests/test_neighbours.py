@@ -254,6 +254,16 @@ def test_blocks_on_a_cpu_find_what_a_full_sort_finds(metric, k, monkeypatch):
     torch.testing.assert_close(found.similarities.double(), wanted.values[:, :k], rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("metric", METRICS)
+def test_blocks_are_right_before_anything_is_searched_again(metric):
+    q, g = rows(40, 5), rows(190, 5, 1)
+    scores = -((q[:, None] - g) ** 2).sum(2) if metric == "euclidean" else (q[:, None] * g).sum(2)
+    wanted = scores.sort(dim=1, descending=True)
+    values, indices = exact_search._by_blocks(exact_search.Part(q, q), exact_search.Part(g, g), 12, metric, 16, 90)
+    assert indices.equal(wanted.indices[:, :12])
+    torch.testing.assert_close(values, wanted.values[:, :12])
+
+
 @pytest.mark.parametrize(
     ("kernel", "capability", "fast"),
     [("Prescott", "AVX512", False), ("SkylakeX", "AVX512", True), ("Nehalem", "DEFAULT", True), ("Zen", "AVX2", True)],
