@@ -1,4 +1,4 @@
-"""The k nearest rows of one part of a gallery, exactly: by FAISS for float32 where it is fast, else by blocks of torch."""
+"""The k nearest rows of one part of a gallery, exactly: by FAISS for float32 where it is fast, else by torch."""
 
 from __future__ import annotations
 
