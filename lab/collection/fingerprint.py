@@ -18,6 +18,7 @@ from lab.collection.reach import reachable
 PACKAGE = Path(__file__).resolve().parents[1]
 # The files of the collection wing that decide what a notebook records; the others only show or schedule it.
 _JUDGING = ("session", "claims", "rules", "statistics", "exercises")
+_UNCOUNTED_PINS = "\n# [no result depends on these]"
 _NOT_SCIENCE = ("__init__.py", "__main__.py", "cli.py", "commands.py", "bench")
 
 
@@ -103,11 +104,15 @@ def data_hash(base: Path, sources: Collection[str] | None = None) -> str:
 
 
 def pins(base: Path) -> list[str]:
-    """The pinned versions of ``constraints.txt``, ordered, without comments; empty where there is no such file."""
+    """The pinned versions of ``constraints.txt`` that a result can depend on, ordered, without comments.
+
+    What follows the line that begins with ``# [no result depends on these]`` is left out. Empty where there is no file.
+    """
     path = base / "constraints.txt"
     if not path.is_file():
         return []
-    lines = (line.split("#")[0].strip() for line in path.read_text(encoding="utf-8").splitlines())
+    counted = path.read_text(encoding="utf-8").split(_UNCOUNTED_PINS)[0]
+    lines = (line.split("#")[0].strip() for line in counted.splitlines())
     return sorted(line for line in lines if line)
 
 

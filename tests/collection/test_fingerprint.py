@@ -108,6 +108,12 @@ def test_the_key_follows_code_parameters_data_and_pins(tiny, tmp_path):
     assert key(notebook) == with_data
     (base / "constraints.txt").write_text("torch==1\n# a note\n", encoding="utf-8")
     pinned = key(notebook)
+    tail = "\n# [no result depends on these] What shows.\npdoc==1\n"
+    (base / "constraints.txt").write_text("torch==1\n" + tail, encoding="utf-8")
+    assert key(notebook) == pinned
+    (base / "constraints.txt").write_text("torch==1\nscipy==1\n" + tail, encoding="utf-8")
+    assert key(notebook) != pinned
+    (base / "constraints.txt").write_text("torch==1\n# a note\n", encoding="utf-8")
     assert pinned != with_data
     (base / "constraints.txt").write_text("# another note\ntorch==1\n", encoding="utf-8")
     assert key(notebook) == pinned
