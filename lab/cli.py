@@ -215,11 +215,13 @@ def new(
 
 @app.command()
 def gallery() -> None:
-    """Build the pages of the gallery from the finished runs on disk."""
+    """Build the pages of the gallery from the finished runs on disk, and the API pages from the docstrings."""
     from lab.collection import gallery as pages
     from lab.collection.place import root
 
-    typer.echo(pages.build(root(), None, complete=True))
+    index = pages.build(root(), None, complete=True)
+    pages.build_api(root())
+    typer.echo(index)
 
 
 @app.command()

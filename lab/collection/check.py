@@ -42,14 +42,15 @@ def problems(root: Path, only: Collection[Path] | None = None) -> list[Problem]:
         keys = {paper.key for paper in papers.papers(root)}
     except ValueError as error:
         found = [Problem("data/papers.csv", "", "papers", str(error))]
+    names = {place.name_of(path) for path in place.notebooks(root)}
     slugs: dict[str, set[str] | None] = {}
     for path in place.notebooks(root) if only is None else only:
-        found += notebook_problems(path, root, keys)
+        found += [*notebook_problems(path, root, keys), *_needs(path, root, names)]
         try:
             slugs[place.name_of(path)] = declarations.slugs(read(path))
         except ValueError:
             slugs[place.name_of(path)] = None
-    return found + (list(_ledger(root, slugs)) if only is None else [])
+    return found + ([*_ledger(root, slugs), *_pictures(root), *_told(root)] if only is None else [])
 
 
 def notebook_problems(path: Path, root: Path, keys: set[str] | None = None) -> list[Problem]:
@@ -68,7 +69,8 @@ def notebook_problems(path: Path, root: Path, keys: set[str] | None = None) -> l
     found = []
     if not THEME.fullmatch(path.parent.name) or not SLUG.fullmatch(path.stem):
         found.append(Problem(file, "", "name", "expected notebooks/<theme>/NN-words.ipynb in lower case with hyphens"))
-    several = [module.findings(notebook) for module in (structure, assignments, declarations)]
+    rules = (structure,) if structure.is_guide(notebook) else (structure, assignments, declarations)
+    several = [module.findings(notebook) for module in rules]
     for each in [*several, _papers(notebook, keys)]:
         found += [Problem(file, _cell(notebook, at), rule, message) for at, rule, message in each]
     if not is_stripped(path):
@@ -96,6 +98,18 @@ def _papers(notebook: Notebook, keys: set[str] | None) -> Iterator[tuple[int | N
             yield claim.cell, "papers", f"the paper {key!r} of claim {claim.slug!r} is not in data/papers.csv"
 
 
+def _needs(path: Path, root: Path, names: Collection[str]) -> Iterator[Problem]:
+    """Notebooks to read before that do not exist."""
+    try:
+        lab = read(path).get("metadata", {}).get("lab", {})
+    except ValueError:
+        return
+    for name in lab.get("needs", []) if isinstance(lab, dict) and isinstance(lab.get("needs", []), list) else []:
+        if name not in names:
+            file = path.relative_to(root).as_posix()
+            yield Problem(file, "", "metadata", f"lab.needs names {name!r}, and there is no such notebook")
+
+
 def _ledger(root: Path, slugs: dict[str, set[str] | None]) -> Iterator[Problem]:
     path = root / "data" / "ledger.csv"
     if not path.exists():
@@ -114,3 +128,43 @@ def _ledger(root: Path, slugs: dict[str, set[str] | None]) -> Iterator[Problem]:
         elif known is not None and slug not in known:
             yield Problem("data/ledger.csv", f"row {number}", "ledger", f"{name} declares no claim {slug!r}")
         seen.add(key)
+
+
+def _pictures(root: Path) -> Iterator[Problem]:
+    """Thumbnails that are missing, too large, or of another run than the numbers beside them."""
+    from lab.collection import ledger
+    from lab.collection.gallery import pictures
+
+    try:
+        rows = ledger.read(root)
+    except ValueError as error:
+        yield Problem("data/ledger.csv", "", "ledger", str(error))
+        return
+    for name in dict.fromkeys(key.partition("#")[0] for key in rows):
+        file = pictures.path(root, name, ".png")
+        shown = file.relative_to(root).as_posix()
+        if not file.is_file():
+            yield Problem(shown, "", "pictures", "missing: `lab run` makes it with the run that fills the ledger")
+            continue
+        if file.stat().st_size > pictures.LARGEST:
+            yield Problem(shown, "", "pictures", f"{file.stat().st_size} bytes, at most {pictures.LARGEST}")
+        told = [row for key, row in rows.items() if key.partition("#")[0] == name]
+        if pictures.mark_of(file) != pictures.mark(told):
+            yield Problem(shown, "", "pictures", "of another run than data/ledger.csv: `lab run` brings both together")
+
+
+def _told(root: Path) -> Iterator[Problem]:
+    """Claims that pages quote and that do not exist, and pages that say something else than the ledger."""
+    from lab.collection import ledger, tensions
+    from lab.collection.gallery import front_page, readme
+
+    try:
+        rows = ledger.read(root)
+        for file, key in tensions.unknown(root, set(rows)):
+            yield Problem(file, "", "tensions", f"the claim {key!r} is not in data/ledger.csv")
+        for file, text in (("README.md", front_page.updated(root)), ("notebooks/README.md", readme(root))):
+            path = root / file
+            if text is not None and path.is_file() and path.read_text(encoding="utf-8") != text:
+                yield Problem(file, "", "generated", "does not say what data/ledger.csv says: `lab run` writes it anew")
+    except ValueError as error:
+        yield Problem("data/ledger.csv", "", "ledger", str(error))

@@ -34,11 +34,12 @@ def notebooks(base: Path) -> list[Path]:
         base: root of the collection.
 
     Returns:
-        Paths ``base/notebooks/<theme>/<slug>.ipynb``; empty where there is none. Folders and files whose names start
-        with a dot are left out.
+        Paths ``base/notebooks/<theme>/<slug>.ipynb``, and before them those that lie in ``base/notebooks`` itself and
+        lead into the themes; empty where there is none. Folders and files whose names start with a dot are left out.
     """
-    found = (base / "notebooks").glob("*/*.ipynb")
-    return sorted(p for p in found if not p.name.startswith(".") and not p.parent.name.startswith("."))
+    top = sorted((base / "notebooks").glob("*.ipynb"))
+    found = top + sorted((base / "notebooks").glob("*/*.ipynb"))
+    return [p for p in found if not p.name.startswith(".") and not p.parent.name.startswith(".")]
 
 
 def name_of(path: Path) -> str:

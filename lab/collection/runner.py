@@ -208,6 +208,7 @@ def finish(base: Path, results: Sequence[Mapping[str, Any]], shown: Console) -> 
     try:
         papers.update(base)
         gallery.write_readme(base)
+        gallery.build_api(base)
     except ValueError as error:
         shown.print(f"data/papers.csv and notebooks/README.md are out of date: {error}", style="red", soft_wrap=True)
         return False

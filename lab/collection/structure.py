@@ -15,6 +15,8 @@ from lab.collection.prose import measured_numbers
 
 Finding = tuple[int | None, str, str]  # position of the cell, rule, message
 CELLS, LINES = (25, 45), 30
+GUIDE_CELLS = (8, 45)
+KINDS = ("study", "guide")  # a guide leads into a theme or lets one play: it claims nothing, so it judges nothing
 LEVELS = ("introductory", "intermediate", "advanced")
 SECTIONS = ("## Exercises", "## Conclusion", "## References")
 PREDICT, READING = "**Predict.**", "**Reading the figure.**"
@@ -26,12 +28,21 @@ _ABSOLUTE = re.compile(r"(?:/(?:[\w.-]+/)+|/(?:home|tmp|root|usr|var|opt|mnt|con
 
 def findings(notebook: Notebook) -> Iterator[Finding]:
     """Everything in a notebook's structure that breaks a rule, except exercises and claims."""
-    yield from _form(notebook)
-    yield from _metadata(notebook)
+    guide = is_guide(notebook)
+    yield from _form(notebook, GUIDE_CELLS if guide else CELLS)
+    yield from _metadata(notebook, guide)
     yield from _parameters(notebook)
-    yield from _order(notebook)
+    yield from _frame(notebook)
+    if not guide:
+        yield from _order(notebook)
     yield from _code(notebook)
     yield from _prose(notebook)
+
+
+def is_guide(notebook: Notebook) -> bool:
+    """Whether a notebook is a guide: its metadata ``lab.kind`` says so. All others are studies, which judge claims."""
+    lab = notebook.get("metadata", {}).get("lab")
+    return isinstance(lab, dict) and lab.get("kind") == "guide"
 
 
 def first(notebook: Notebook, start: str) -> int | None:
@@ -42,10 +53,10 @@ def first(notebook: Notebook, start: str) -> int | None:
     return None
 
 
-def _form(notebook: Notebook) -> Iterator[Finding]:
+def _form(notebook: Notebook, number: tuple[int, int]) -> Iterator[Finding]:
     cells = notebook["cells"]
-    if not CELLS[0] <= len(cells) <= CELLS[1]:
-        yield None, "cells", f"{len(cells)} cells, expected {CELLS[0]} to {CELLS[1]}: one idea a notebook"
+    if not number[0] <= len(cells) <= number[1]:
+        yield None, "cells", f"{len(cells)} cells, expected {number[0]} to {number[1]}: one idea a notebook"
     if notebook.get("nbformat_minor", 0) < 5:
         yield None, "format", "nbformat 4.5 expected; `lab strip` converts it"
     ids = [cell.get("id") for cell in cells]
@@ -66,7 +77,7 @@ def _form(notebook: Notebook) -> Iterator[Finding]:
         yield 0, "title", "the first cell must be Markdown that begins with `# Title`"
 
 
-def _metadata(notebook: Notebook) -> Iterator[Finding]:
+def _metadata(notebook: Notebook, guide: bool) -> Iterator[Finding]:
     lab = notebook.get("metadata", {}).get("lab")
     if not isinstance(lab, dict):
         yield None, "metadata", 'the notebook needs metadata "lab" with question, level, minutes, papers and thumbnail'
@@ -78,8 +89,13 @@ def _metadata(notebook: Notebook) -> Iterator[Finding]:
     minutes = lab.get("minutes")
     if not isinstance(minutes, int) or isinstance(minutes, bool) or minutes < 1:
         yield None, "metadata", f"lab.minutes must be a whole number from 1 up, got {minutes!r}"
+    if lab.get("kind", "study") not in KINDS:
+        yield None, "metadata", f"lab.kind must be one of {', '.join(KINDS)}, got {lab['kind']!r}"
+    needs = lab.get("needs", [])
+    if not isinstance(needs, list) or not all(isinstance(name, str) for name in needs):
+        yield None, "metadata", f"lab.needs must list notebooks to read before, as theme/slug, got {needs!r}"
     papers = lab.get("papers")
-    if not isinstance(papers, list) or not papers or not all(isinstance(key, str) for key in papers):
+    if not isinstance(papers, list) or not (papers or guide) or not all(isinstance(key, str) for key in papers):
         yield None, "metadata", f"lab.papers must list at least one key of data/papers.csv, got {papers!r}"
     code = [cell.get("id") for cell in notebook["cells"] if cell["cell_type"] == "code"]
     if (thumbnail := lab.get("thumbnail")) not in code:
@@ -117,7 +133,7 @@ def _parameters(notebook: Notebook) -> Iterator[Finding]:
                 yield at[0], "parameters", f"papermill cannot read `=` or `#` inside the text {value!r}"
 
 
-def _order(notebook: Notebook) -> Iterator[Finding]:
+def _frame(notebook: Notebook) -> Iterator[Finding]:
     cells = notebook["cells"]
     begins = [i for i, cell in enumerate(cells) if cell["cell_type"] == "code" and BEGIN in source(cell)]
     at = tagged(notebook, "parameters")
@@ -127,6 +143,10 @@ def _order(notebook: Notebook) -> Iterator[Finding]:
         yield begins[0], "setup", "the set-up cell must come after the parameters cell"
     if not cells or cells[-1]["cell_type"] != "code" or source(cells[-1]).strip().split("\n")[-1].strip() != FINISH:
         yield len(cells) - 1 if cells else None, "finish", f"the last cell must end with `{FINISH}`"
+
+
+def _order(notebook: Notebook) -> Iterator[Finding]:
+    cells = notebook["cells"]
     for start, what in ((PREDICT, "a question before the experiment"), (READING, "what the figure shows")):
         if first(notebook, start) is None:
             yield None, "reading", f"no paragraph begins with `{start}`: {what}"

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-__all__ = ["build", "readme", "write_readme"]
+__all__ = ["build", "build_api", "readme", "write_readme"]
 
 
 def build(root: Path, results: Sequence[Mapping[str, Any]] | None = None, *, complete: bool) -> Path:
@@ -21,6 +21,13 @@ def build(root: Path, results: Sequence[Mapping[str, Any]] | None = None, *, com
     return site.build(Path(root), results, complete=complete)
 
 
+def build_api(root: Path) -> Path | None:
+    """Write the pages of the package's functions; see `lab.collection.gallery.api.build`."""
+    from lab.collection.gallery import api
+
+    return api.build(Path(root))
+
+
 def readme(root: Path) -> str:
     """The text of ``notebooks/README.md``; see `lab.collection.gallery.readme_page.readme`."""
     from lab.collection.gallery import readme_page
@@ -29,7 +36,12 @@ def readme(root: Path) -> str:
 
 
 def write_readme(root: Path) -> bool:
-    """Write ``notebooks/README.md``; returns whether it changed."""
-    from lab.collection.gallery import readme_page
+    """Write ``notebooks/README.md``, its pictures and the findings in ``README.md``; returns whether one changed.
 
-    return readme_page.write_readme(Path(root))
+    Raises:
+        ValueError: a damaged ledger, or a finding that is not in it.
+    """
+    from lab.collection.gallery import front_page, pictures, readme_page
+
+    changed = [pictures.update(Path(root)), readme_page.write_readme(Path(root)), front_page.update(Path(root))]
+    return any(changed)

@@ -42,12 +42,32 @@ def bar(row: ClaimRow) -> str:
     Returns:
         An ``<svg>`` with a description; an empty string for a claim without numbers or with an unknown rule.
     """
-    if row.value is None or row.low is None or row.high is None:
+    parts = shapes(row, _WIDTH, _HEIGHT)
+    if not parts:
         return ""
+    label = f"{spread(row)}; rule {rule_text(row)}; control {control_value(row)}"
+    return (
+        f'<svg class="bar" role="img" aria-label="{escape(label)}" viewBox="0 0 {_WIDTH} {_HEIGHT}" '
+        f'width="{_WIDTH}" height="{_HEIGHT}">{"".join(parts)}</svg>'
+    )
+
+
+def shapes(row: ClaimRow, width: int, height: int) -> list[str]:
+    """What `bar` draws, as SVG elements with the classes rule, limit, axis, interval, value and control.
+
+    Args:
+        row: a claim.
+        width, height: of the drawing, in units of the SVG.
+
+    Returns:
+        Elements from back to front; none for a claim without numbers or with an unknown rule.
+    """
+    if row.value is None or row.low is None or row.high is None:
+        return []
     try:
         rule = Rule.from_text(row.rule)
     except ValueError:
-        return ""
+        return []
     limits = [x for x in (rule.low, rule.high) if x is not None]
     points = [row.value, row.low, row.high, *limits]
     if row.control_value is not None:
@@ -57,21 +77,18 @@ def bar(row: ClaimRow) -> str:
     left, right = left - room, right + room
 
     def at(x: float) -> float:
-        return round((x - left) / (right - left) * _WIDTH, 1)
+        return round((x - left) / (right - left) * width, 1)
 
     start = at(rule.low) if rule.low is not None else 0.0
-    end = at(rule.high) if rule.high is not None else float(_WIDTH)
-    middle = _HEIGHT // 2
-    label = f"{spread(row)}; rule {rule_text(row)}; control {control_value(row)}"
+    end = at(rule.high) if rule.high is not None else float(width)
+    middle = height // 2
     parts = [
-        f'<svg class="bar" role="img" aria-label="{escape(label)}" viewBox="0 0 {_WIDTH} {_HEIGHT}" '
-        f'width="{_WIDTH}" height="{_HEIGHT}">',
-        f'<rect class="rule" x="{start}" y="2" width="{round(end - start, 1)}" height="{_HEIGHT - 4}"/>',
-        *(f'<path class="limit" d="M{at(x)} 2V{_HEIGHT - 2}"/>' for x in limits),
-        f'<path class="axis" d="M0 {middle}H{_WIDTH}"/>',
+        f'<rect class="rule" x="{start}" y="2" width="{round(end - start, 1)}" height="{height - 4}"/>',
+        *(f'<path class="limit" d="M{at(x)} 2V{height - 2}"/>' for x in limits),
+        f'<path class="axis" d="M0 {middle}H{width}"/>',
         f'<path class="interval" d="M{at(row.low)} {middle}H{at(row.high)}"/>',
         f'<circle class="value" cx="{at(row.value)}" cy="{middle}" r="4"/>',
     ]
     if row.control_value is not None:
         parts.append(f'<path class="control" d="M{at(row.control_value)} {middle - 5}l5 5l-5 5l-5 -5z"/>')
-    return "".join(parts) + "</svg>"
+    return parts

@@ -22,6 +22,7 @@ from traitlets.config import Config
 from lab.collection import claims, exercises, session
 from lab.collection.gallery.markdown import Heading, Prose
 
+WIDGET = "application/vnd.jupyter.widget-view+json"
 TEMPLATES = Path(__file__).with_name("templates")
 
 
@@ -161,6 +162,8 @@ def _outputs(outputs: list[NotebookNode], prose: Prose) -> list[NotebookNode]:
             if not output.text.strip():
                 continue
         elif "data" in output:
+            if WIDGET in output.data and not any(kind.startswith("image/") for kind in output.data):
+                continue  # a control works in JupyterLab alone; what it showed stands beside it as a figure
             _describe(output, prose)
         kept.append(output)
     return kept

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lab.collection.files import write
-from lab.collection.gallery import sources
+from lab.collection.gallery import pictures, sources
 from lab.collection.gallery.bars import rule_text, spread
 from lab.collection.gallery.sources import ClaimRow, Notebook
 from lab.collection.gallery.views import counts
@@ -17,7 +17,8 @@ _SIGNS = {"supported": "✓", "refuted": "✕", "inconclusive": "≈"}
 def readme(root: Path) -> str:
     """The ledger as Markdown: a table of notebooks for each theme, and a table of claims for each notebook.
 
-    Only notebooks, ledger and ``themes.toml`` are read, so the same collection gives the same text everywhere.
+    Only notebooks, ledger, ``themes.toml`` and the committed pictures are read, so the same collection gives the same
+    text everywhere.
 
     Args:
         root: root of the collection.
@@ -35,15 +36,16 @@ def readme(root: Path) -> str:
         "This page is generated from the notebooks and from `data/ledger.csv`; changes made here are lost.\n",
         f"{_count(len(books), 'notebook')}, {_count(len(shown), 'claim')}: {_tally(shown)}. "
         "A claim is *supported* when its whole 95 % interval satisfies the rule and its control does not, *refuted* "
-        "when the whole interval violates the rule, and *inconclusive* otherwise.\n",
+        "when the whole interval violates the rule, and *inconclusive* otherwise. In the drawings the line is the "
+        "interval, the dot the mean, the shaded stretch what satisfies the rule, and the hollow diamond the control.\n",
     ]
     for theme in sources.themes(root, [book.theme for book in books]):
         of_theme = [book for book in books if book.theme == theme.name]
         parts.append(f"## {_cell(theme.title)}\n")
         if theme.intro:
             parts.append(f"{theme.intro}\n")
-        parts.append(_overview(of_theme, rows))
-        parts += [_claims(book, rows[book.name]) for book in of_theme if rows.get(book.name)]
+        parts.append(_overview(root, of_theme, rows))
+        parts += [_claims(root, book, rows[book.name]) for book in of_theme if rows.get(book.name)]
     return "\n".join(parts)
 
 
@@ -52,16 +54,27 @@ def write_readme(root: Path) -> bool:
     return write(Path(root) / "notebooks" / "README.md", readme(Path(root)))
 
 
-def _overview(books: Sequence[Notebook], rows: dict[str, list[ClaimRow]]) -> str:
-    lines = ["| notebook | question | claims |", "|---|---|---|"]
+def _address(book: Notebook) -> str:
+    """Of a notebook, from the folder of notebooks; its file may lie in that folder itself."""
+    return f"{book.slug if book.theme == 'notebooks' else book.name}.ipynb"
+
+
+def _overview(root: Path, books: Sequence[Notebook], rows: dict[str, list[ClaimRow]]) -> str:
+    lines = ["| | notebook | question | claims |", "|---|---|---|---|"]
     for book in books:
-        found = _tally(rows.get(book.name, []))
-        lines.append(f"| [{_cell(book.title)}]({book.name}.ipynb) | {_cell(book.question)} | {found} |")
+        found, link, picture = _tally(rows.get(book.name, [])), _address(book), ""
+        if pictures.path(root, book.name, ".png").is_file():
+            alt = _cell(f"Figure of the notebook {book.title}").replace('"', "&quot;")
+            picture = f'<a href="{link}"><img src="pictures/{book.name}.png" width="200" alt="{alt}"></a>'
+        lines.append(f"| {picture} | [{_cell(book.title)}]({link}) | {_cell(book.question)} | {found} |")
     return "\n".join(lines) + "\n"
 
 
-def _claims(book: Notebook, rows: Sequence[ClaimRow]) -> str:
-    lines = [f"### {_cell(book.title)}\n", "| claim | measured | rule | verdict |", "|---|---|---|---|"]
+def _claims(root: Path, book: Notebook, rows: Sequence[ClaimRow]) -> str:
+    lines = [f"### {_cell(book.title)}\n"]
+    if pictures.path(root, book.name, ".svg").is_file():
+        lines.append(f"![Interval and rule of each claim](pictures/{book.name}.svg)\n")
+    lines += ["| claim | measured | rule | verdict |", "|---|---|---|---|"]
     for row in rows:
         said = f"{_cell(row.statement)}<br><sub>{_cell(row.quantity)}; paper `{row.paper}`</sub>"
         sign = _SIGNS.get(row.verdict, "")

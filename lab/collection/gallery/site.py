@@ -14,7 +14,7 @@ from jinja2 import Environment, FileSystemLoader
 from lab.collection import notebook as source_file
 from lab.collection.card import COLOURS
 from lab.collection.files import write
-from lab.collection.gallery import sources, tables, thumbnail, views
+from lab.collection.gallery import api, exercises_page, paper_pages, sources, tables, thumbnail, views
 from lab.collection.gallery.sources import Notebook, Theme
 from lab.collection.gallery.views import Collection
 from lab.collection.strip import stripped
@@ -44,12 +44,13 @@ def build(root: Path, results: Sequence[Mapping[str, Any]] | None = None, *, com
     out = root / "build" / "gallery"
     shown = views.gather(root, results)
     environment = Environment(loader=FileSystemLoader(HERE / "templates"), autoescape=True, trim_blocks=True)
-    environment.globals.update(page_key="", sprite="", up="")
+    # the pages of the package's own functions are made with the collection that the package lies in
+    environment.globals.update(page_key="", sprite="", up="", api=api.belongs(root))
     executed = _executed(shown)
     with_page = [book for book in shown.notebooks if book.name in executed]
     pages = {book.name: f"{book.theme}/{book.slug}.html" for book in with_page}
 
-    kept: set[Path] = set()
+    kept = paper_pages.write_all(environment, shown, pages, out)
     write(out / "style.css", _style())
     write(out / "gallery.js", (HERE / "assets" / "gallery.js").read_text(encoding="utf-8"))
     pictures: dict[str, str] = {}
@@ -62,6 +63,9 @@ def build(root: Path, results: Sequence[Mapping[str, Any]] | None = None, *, com
     tables.ledger(environment, shown, pages, out)
     tables.papers(environment, shown, pages, out)
     tables.losses(environment, out)
+    tables.probes(environment, shown, pages, out)
+    tables.tensions(environment, shown, pages, out)
+    exercises_page.write_page(environment, shown, pages, out)
     _index(environment, shown, pages, pictures, results, complete, out)
     _sweep(out, kept)
     return out / "index.html"
@@ -99,11 +103,15 @@ def _notebook(
     before = siblings[place - 1] if place else None
     after = siblings[place + 1] if place + 1 < len(siblings) else None
     run = shown.runs[book.name]
+    titles = {other.name: other.title for other in shown.notebooks}
     told = {
         "theme": theme,
         "before": before,
         "after": after,
         "facts": views.facts(book, run),
+        "needs": [(titles.get(name, name), pages.get(name, "")) for name in book.needs],
+        "uses": [] if not api.belongs(shown.root) else [(f"{kind}s" if kind != "loss" else "losses", name) for kind, name in book.uses],
+        "citation": views.citation(book, run),
         "trouble": views.trouble(run),
         "error": run.result.get("error") or "",
     }
@@ -197,6 +205,9 @@ def _index(
             title="the lab: what papers claim about embeddings, measured",
             description="Notebooks that reproduce what papers claim about the geometry of learned embeddings.",
             themes=themes,
+            theme_titles=[theme.title for theme, _ in themes],
+            verdict_names=[verdict for verdict, _ in views.counts(shown.claims)],
+            uses=views.uses(shown),
             totals=views.counts(shown.claims),
             claim_count=len(shown.claims),
             complete=complete,
@@ -244,5 +255,5 @@ def _key_of(page: Path) -> str:
 def _sweep(out: Path, kept: set[Path]) -> None:
     """Remove pages of notebooks that are gone."""
     for path in out.glob("*/*"):
-        if path.suffix in (".html", ".ipynb", ".png") and path not in kept and not path.name.startswith("."):
+        if path.parent.name != "api" and path.suffix in (".html", ".ipynb", ".png") and path not in kept and not path.name.startswith("."):
             path.unlink(missing_ok=True)

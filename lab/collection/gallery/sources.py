@@ -12,6 +12,7 @@ from typing import Any
 
 from lab.collection import place
 from lab.collection.ledger import read as read_ledger
+from lab.collection.uses import uses
 
 VERDICTS = ("supported", "refuted", "inconclusive", "not judged")
 
@@ -28,7 +29,11 @@ class Theme:
 
 @dataclass(frozen=True)
 class Notebook:
-    """What the source of a notebook says about itself; `readable` is False when the file is no notebook."""
+    """What the source of a notebook says about itself.
+
+    `uses` are the losses, probes and corrections it imports, `needs` the names of the notebooks to read before it;
+    `readable` is False when the file is no notebook.
+    """
 
     theme: str
     slug: str
@@ -39,6 +44,8 @@ class Notebook:
     minutes: int | None
     papers: tuple[str, ...]
     thumbnail: str
+    uses: tuple[tuple[str, str], ...] = ()
+    needs: tuple[str, ...] = ()
     readable: bool = True
 
     @property
@@ -123,6 +130,8 @@ def _notebook(path: Path) -> Notebook:
             minutes=minutes if isinstance(minutes, int) else None,
             papers=tuple(str(key) for key in about.get("papers", ())),
             thumbnail=str(about.get("thumbnail") or ""),
+            uses=uses(content),
+            needs=tuple(str(name) for name in about.get("needs", ())),
         )
     except (OSError, ValueError, KeyError, IndexError, AttributeError, TypeError):
         # a damaged notebook is reported by the checker; here it must not keep the others from being shown

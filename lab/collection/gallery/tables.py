@@ -1,4 +1,4 @@
-"""The pages of the gallery that are tables: the ledger, the papers and the losses."""
+"""The pages of the gallery that are lists: the ledger, the papers, the losses, and where papers disagree."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from pathlib import Path
 
 from jinja2 import Environment
 
-from lab.collection import catalogue
+from lab.collection import catalogue, questions
+from lab.collection import tensions as disputed
 from lab.collection.files import write
 from lab.collection.gallery import views
 from lab.collection.gallery.views import Collection
@@ -64,5 +65,52 @@ def losses(environment: Environment, out: Path) -> None:
             description="Which loss fits the data one has: formula, source and relatives of every loss in lab.losses.",
             kinds=kinds,
             number=len(entries),
+        ),
+    )
+
+
+def tensions(environment: Environment, shown: Collection, pages: Mapping[str, str], out: Path) -> None:
+    """Write ``tensions.html``: pairs of claims that predict opposite things, and what decides between them."""
+    rows = {view["row"].key: view for view in views.ledger_rows(shown, pages)}
+
+    def side(part: disputed.Side) -> dict[str, object]:
+        return {"says": part.says, "rows": [rows[key] for key in part.claims if key in rows]}
+
+    told = [
+        {"question": each.question, "one": side(each.one), "other": side(each.other), "decided": side(each.decided)}
+        for each in disputed.tensions(shown.root)
+    ]
+    write(
+        out / "tensions.html",
+        environment.get_template("tensions.html.j2").render(
+            kind="tensions",
+            title="Where papers disagree · the lab",
+            description="Questions on which papers predict opposite things, and the experiments that decide.",
+            tensions=told,
+        ),
+    )
+
+
+def probes(environment: Environment, shown: Collection, pages: Mapping[str, str], out: Path) -> None:
+    """Write ``probes.html``: which probes answer which question, and what can be done about it."""
+    known, remedies = questions.purposes("probes"), questions.purposes("corrections")
+    used = {book.name: book.uses for book in shown.notebooks}
+    titles = {book.name: book.title for book in shown.notebooks}
+    told = [
+        {
+            "asks": each.asks,
+            "probes": [(name, *known[name]) for name in each.probes],
+            "corrections": [(name, *remedies[name]) for name in each.corrections],
+            "notebooks": [(titles[name], pages.get(name, "")) for name in questions.working_with(each.probes, used)],
+        }
+        for each in questions.QUESTIONS
+    ]
+    write(
+        out / "probes.html",
+        environment.get_template("probes.html.j2").render(
+            kind="probes",
+            title="Probes · the lab",
+            description="Which probe answers which question about embeddings, and what can be done about it.",
+            questions=told,
         ),
     )

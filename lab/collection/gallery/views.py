@@ -84,6 +84,22 @@ def facts(notebook: Notebook, run: Run | None) -> list[str]:
     return told
 
 
+def citation(notebook: Notebook, run: Run | None) -> str:
+    """A BibTeX entry for a notebook: what was run, in which version, with which base seed."""
+    from lab import __version__
+
+    run_as = f", profile {run.result.get('profile')}, base seed {run.result.get('seed')}" if run is not None else ""
+    lines = [
+        "@misc{lab-" + notebook.name.replace("/", "-") + ",",
+        "  title = {{" + notebook.title.replace("{", "").replace("}", "") + "}},",
+        "  author = {{The lab}},",
+        f"  howpublished = {{Notebook {notebook.name} of the lab, version {__version__}{run_as}}},",
+    ]
+    if notebook.papers:
+        lines.append(f"  note = {{Reproduces claims of: {', '.join(notebook.papers)}}},")
+    return "\n".join([*lines, "}"])
+
+
 def card(shown: Collection, notebook: Notebook, page: str, picture: str) -> dict[str, Any]:
     """One card of the index.
 
@@ -110,9 +126,20 @@ def card(shown: Collection, notebook: Notebook, page: str, picture: str) -> dict
         "error": str((run.result.get("error") or "") if run else ""),
         "ran": run is not None or bool(rows),
         "facts": told,
+        "uses": [name for _, name in notebook.uses],
         "page": page,
         "picture": picture,
     }
+
+
+def uses(shown: Collection) -> dict[str, list[str]]:
+    """What the notebooks work with, by kind and name: the choices of a filter."""
+    found: dict[str, set[str]] = {"Losses": set(), "Probes": set(), "Corrections": set()}
+    titles = {"loss": "Losses", "probe": "Probes", "correction": "Corrections"}
+    for book in shown.notebooks:
+        for kind, name in book.uses:
+            found[titles[kind]].add(name)
+    return {title: sorted(names, key=str.lower) for title, names in found.items() if names}
 
 
 def anchor(name: str) -> str:

@@ -93,7 +93,9 @@
   }
 
   function filterable(form) {
-    var rows = Array.from(document.getElementById(form.dataset.table).tBodies[0].rows);
+    var filtered = document.getElementById(form.dataset.table);
+    var rows = Array.from(filtered.tBodies ? filtered.tBodies[0].rows : filtered.querySelectorAll("[data-row]"));
+    var sections = Array.from(filtered.querySelectorAll("section"));
     var texts = rows.map(function (row) { return row.textContent.toLowerCase(); });
     var selects = Array.from(form.querySelectorAll("select"));
     var count = form.querySelector(".count");
@@ -102,12 +104,22 @@
       var shown = 0;
       rows.forEach(function (row, i) {
         var fits = words.every(function (word) { return texts[i].indexOf(word) >= 0; }) &&
-          selects.every(function (select) { return !select.value || row.dataset[select.name] === select.value; });
+          selects.every(function (select) {
+            // an attribute may hold several values, with bars between them
+            return !select.value || ("|" + row.dataset[select.name] + "|").indexOf("|" + select.value + "|") >= 0;
+          });
         row.hidden = !fits;
         if (fits) shown += 1;
       });
+      sections.forEach(function (section) { section.hidden = !section.querySelector("[data-row]:not([hidden])"); });
       count.textContent = shown + " of " + rows.length;
     }
+    // an address may choose: papers.html?theme=hubness
+    var asked = new URLSearchParams(location.search);
+    selects.forEach(function (select) {
+      var wanted = asked.get(select.name);
+      if (Array.from(select.options).some(function (option) { return option.value === wanted; })) select.value = wanted;
+    });
     form.hidden = false;
     form.addEventListener("input", apply);
     form.addEventListener("submit", function (event) { event.preventDefault(); });
