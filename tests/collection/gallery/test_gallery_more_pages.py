@@ -12,6 +12,7 @@ import pytest
 from bs4 import BeautifulSoup, Tag
 from PIL import Image
 
+import lab.corrections
 import lab.probes
 from lab.collection import check, gallery, ledger, questions, tensions
 from lab.collection.gallery import api, exercises_page, front_page, pictures, sources
