@@ -7,9 +7,11 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab.collection import assignments, declarations, papers, place, structure
+from lab.collection import assignments, declarations, health, papers, place, structure
 from lab.collection.notebook import SLUG, THEME, Notebook, read, source
 from lab.collection.strip import is_stripped
+
+PACKAGE = Path(__file__).resolve().parents[1]
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,11 @@ def problems(root: Path, only: Collection[Path] | None = None) -> list[Problem]:
             slugs[place.name_of(path)] = declarations.slugs(read(path))
         except ValueError:
             slugs[place.name_of(path)] = None
-    return found + ([*_ledger(root, slugs), *_pictures(root), *_told(root)] if only is None else [])
+    if only is not None:
+        return found
+    stale = [*health.broken_links(root), *health.unused_names(root, PACKAGE)]
+    found += [Problem(file, "", rule, message) for file, rule, message in stale]
+    return [*found, *_ledger(root, slugs), *_pictures(root), *_told(root)]
 
 
 def notebook_problems(path: Path, root: Path, keys: set[str] | None = None) -> list[Problem]:
@@ -71,7 +77,8 @@ def notebook_problems(path: Path, root: Path, keys: set[str] | None = None) -> l
         found.append(Problem(file, "", "name", "expected notebooks/<theme>/NN-words.ipynb in lower case with hyphens"))
     rules = (structure,) if structure.is_guide(notebook) else (structure, assignments, declarations)
     several = [module.findings(notebook) for module in rules]
-    for each in [*several, _papers(notebook, keys)]:
+    others = [_papers(notebook, keys), health.notebook_links(root, path, notebook), health.figures(notebook)]
+    for each in [*several, *others]:
         found += [Problem(file, _cell(notebook, at), rule, message) for at, rule, message in each]
     if not is_stripped(path):
         found.append(Problem(file, "", "stripped", "not in its canonical form: run `lab strip`"))
