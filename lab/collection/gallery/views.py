@@ -75,7 +75,8 @@ def facts(notebook: Notebook, run: Run | None) -> list[str]:
     if notebook.minutes:
         told.append(f"{notebook.minutes} min")
     if run is not None:
-        seconds = run.result.get("seconds")
+        # seconds of the processor: the wall's say more about what else the machine was doing
+        seconds = (run.result.get("closing") or {}).get("processor_seconds", run.result.get("seconds"))
         if isinstance(seconds, (int, float)):
             time = f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.1f} min"
             told.append(f"ran in {time} (profile {run.result.get('profile')})")
