@@ -127,7 +127,7 @@ def drawing(rows: Sequence[ClaimRow]) -> str:
     ]
     for i, row in enumerate(rows):
         y = 6 + high * i
-        told = f"{spread(row)}   rule {rule_text(row)}"
+        told = f"{spread(row)} · rule {rule_text(row)}"
         parts += [
             f'<text class="sign {escape(row.verdict)}" x="14" y="{y + 20}">{_SIGNS.get(row.verdict, "–")}</text>',
             f'<text x="34" y="{y + 20}">{escape(row.slug)}</text>',
