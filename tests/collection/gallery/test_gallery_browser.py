@@ -155,7 +155,18 @@ def outside(browser: Browser, folder: Path) -> list[str]:
     return found
 
 
-PAGES = ("index.html", "ledger.html", "papers.html", "uniformity/01-alignment.html", "uniformity/02-temperature.html")
+PAGES = (
+    "index.html",
+    "ledger.html",
+    "papers.html",
+    "papers/paper-one.html",
+    "tensions.html",
+    "exercises.html",
+    "losses.html",
+    "probes.html",
+    "uniformity/01-alignment.html",
+    "uniformity/02-temperature.html",
+)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
