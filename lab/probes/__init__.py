@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from lab.probes.class_means import class_centres
     from lab.probes.class_moments import ClassMoments, CollapseReport
     from lab.probes.collapse import VariabilityCollapse, nc1
+    from lab.probes.compatibility import StrictCompatibility, average_compatibility, strict_compatibility
     from lab.probes.cone import Cone, cone_statistics, mean_cosine, relu_cone
     from lab.probes.cosine_distributions import Cosines, ModalCosines, modal_cosines
     from lab.probes.cut_offs import CutOff, best_cut_off, cut_off, pooled_auc
@@ -115,6 +116,7 @@ _LAZY = {
     "SelfDuality": "lab.probes.self_duality",
     "Separability": "lab.probes.separability",
     "Spectrum": "lab.probes.moments",
+    "StrictCompatibility": "lab.probes.compatibility",
     "Uniformity": "lab.probes.sphere",
     "VariabilityCollapse": "lab.probes.collapse",
     "ZeroShot": "lab.probes.zero_shot",
@@ -122,6 +124,7 @@ _LAZY = {
     "alignment": "lab.probes.sphere",
     "angular_error": "lab.probes.circular",
     "augmented_distances": "lab.probes.augmented",
+    "average_compatibility": "lab.probes.compatibility",
     "axis_model": "lab.probes.axis_extremes",
     "best_cut_off": "lab.probes.cut_offs",
     "bias_subspace": "lab.probes.offsets",
@@ -198,6 +201,7 @@ _LAZY = {
     "second_moment": "lab.probes.moments",
     "simplex_distance": "lab.probes.class_geometry",
     "spectrum_of": "lab.probes.moments",
+    "strict_compatibility": "lab.probes.compatibility",
     "tolerance": "lab.probes.sphere",
     "two_extremes_correlation": "lab.probes.axis_extremes",
     "two_nn": "lab.probes.dimension",
@@ -250,6 +254,7 @@ __all__ = [
     "SelfDuality",
     "Separability",
     "Spectrum",
+    "StrictCompatibility",
     "Uniformity",
     "VariabilityCollapse",
     "ZeroShot",
@@ -257,6 +262,7 @@ __all__ = [
     "alignment",
     "angular_error",
     "augmented_distances",
+    "average_compatibility",
     "axis_model",
     "best_cut_off",
     "bias_subspace",
@@ -333,6 +339,7 @@ __all__ = [
     "second_moment",
     "simplex_distance",
     "spectrum_of",
+    "strict_compatibility",
     "tolerance",
     "two_extremes_correlation",
     "two_nn",
