@@ -53,6 +53,7 @@ from lab.losses.sorting import group_ordering, score_ordering, soft_sort
 from lab.losses.spectral import graph_info_nce, graph_spectral, spectral_contrastive
 from lab.losses.spread import coding_rate, coding_rate_reduction, koleo, total_coding_rate
 from lab.losses.stores import MemoryBank, Queue
+from lab.losses.subclasses import subclass_contrast
 from lab.losses.subspaces import collaborative_inner_product
 from lab.losses.supervised import pairwise_sup_con, sup_con_in, sup_con_out
 from lab.losses.synthetic_negatives import mixed_info_nce, mixed_negatives, noise_negatives
@@ -193,6 +194,7 @@ __all__ = [
     "spectral_contrastive",
     "squared_euclidean",
     "sub_centre_arcface",
+    "subclass_contrast",
     "sup_con_in",
     "sup_con_out",
     "supremix",
