@@ -20,6 +20,7 @@ from lab.losses.crossmodal import continuous_weights, cwcl, weighted_info_nce
 from lab.losses.decoupling import coupling, decoupled, weighted_decoupled
 from lab.losses.euclidean_pairs import entailment_cones, euclidean_clip
 from lab.losses.gap_closing import cross_uniformity, gap_closing_terms
+from lab.losses.gated import gated_info_nce
 from lab.losses.guided_negatives import guided_info_nce, kept_by_guide
 from lab.losses.hard_negatives import hard_contrastive
 from lab.losses.heads import fixed_classifier, harmonic, simplex, z_loss
@@ -120,6 +121,7 @@ __all__ = [
     "euclidean_clip",
     "fixed_classifier",
     "gap_closing_terms",
+    "gated_info_nce",
     "gather",
     "generalised_lifted_structure",
     "graph_info_nce",
