@@ -138,7 +138,8 @@ class WhiteBoxTransformer(nn.Module):
     Cost: about 3 ms a picture of 49 tokens of 32, 4 layers, forward and backward, on one core.
 
     Source: white-box-transformers-sparse. The first step is the paper's formula; its code adds attention(n) to z, which
-    for z = n and mixing 1/2 differs by a factor 2. The code's class token, dropout and learned norms are left out.
+    for z = n and mixing 1/2 differs by a factor 2. Orthonormal subspaces are what the derivation asks for; in the code
+    they are free and may grow. Its class token, dropout and learned norms are left out.
 
     Example:
         >>> net = WhiteBoxTransformer([0, 1], size=4, patch=2, classes=3, dim=8, heads=2, depth=2)
@@ -169,7 +170,7 @@ class WhiteBoxTransformer(nn.Module):
             raise ValueError(f"mixing must be a finite number of at most 1, got {mixing}")
         self.size, self.patch, self.step, self.penalty, self.mixing = size, patch, step, penalty, mixing
         generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-        tokens, inner = (size // patch) ** 2, dim // heads
+        tokens = (size // patch) ** 2
 
         def normal(*shape: int, scale: float) -> nn.Parameter:
             return nn.Parameter(torch.stack([scale * torch.randn(shape, generator=g) for g in generators]))
@@ -179,10 +180,15 @@ class WhiteBoxTransformer(nn.Module):
 
         self.patches = normal(patch * patch, dim, scale=1 / patch)
         self.places = normal(1, tokens, dim, scale=0.1)
-        bases = [orthogonal().unflatten(-1, (heads, inner)).movedim(-2, 1).contiguous() for _ in range(depth)]
-        self.bases = nn.ParameterList([nn.Parameter(basis) for basis in bases])  # (S, K, d, p) each
+        self.heads = heads
+        self.frames = nn.ParameterList([nn.Parameter(orthogonal()) for _ in range(depth)])  # (S, d, d) each
         self.dictionaries = nn.ParameterList([nn.Parameter(orthogonal()) for _ in range(depth)])
         self.head = normal(dim, classes, scale=1 / math.sqrt(dim))
+
+    @property
+    def bases(self) -> list[Tensor]:
+        """Of every layer the orthonormal bases of its subspaces, (S, K, d, p)."""
+        return [torch.linalg.qr(frame)[0].unflatten(-1, (self.heads, -1)).movedim(-2, 1) for frame in self.frames]
 
     def layers(self, images: Tensor) -> list[tuple[Tensor, Tensor, Tensor]]:
         """Of every layer the normed tokens, those after attention and after the sparse step, (S, B, N, d) each."""

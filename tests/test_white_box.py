@@ -91,6 +91,15 @@ def test_layers_are_the_two_steps_in_turn(mixing):
     torch.testing.assert_close(net(images)[0, 0], expected)
 
 
+def test_subspaces_stay_orthonormal_and_whole():
+    net = WhiteBoxTransformer([0, 1], size=4, patch=2, classes=3, dim=6, heads=3, depth=1)
+    with torch.no_grad():
+        net.frames[0].add_(torch.randn(2, 6, 6, generator=torch.Generator().manual_seed(0)))
+    for member in net.bases[0]:
+        columns = torch.cat(list(member), 1)
+        torch.testing.assert_close(columns.T @ columns, torch.eye(6))
+
+
 @pytest.mark.parametrize(
     ("call", "name"),
     [
