@@ -92,9 +92,9 @@ def browser() -> Iterator[Any]:
 
 
 def changed(page: Any, before: str) -> str:
-    """The picture once it is another than `before` and nothing else is being drawn."""
+    """The picture once it is another than `before`."""
     page.wait_for_function(
-        """([selector, before]) => { const img = document.querySelector(selector); return img && img.src !== before; }""",
+        "([selector, before]) => (document.querySelector(selector)?.src ?? before) !== before",
         arg=[PICTURE, before],
         timeout=WAIT,
     )
