@@ -80,7 +80,7 @@ def _call(node: ast.Call) -> Iterator[tuple[str, str]]:
         if keyword.arg in ("cmap", "colormap") and value not in _MAPS:
             yield "colours", f"the colour map {value!r} hides order from colour-blind readers: take viridis"
         if keyword.arg in _COLOUR_ARGUMENTS and not _telling(value):
-            yield "colours", f"the colour {value!r} may look like another one to some readers: take one of plots.COLOURS"
+            yield "colours", f"the colour {value!r} may look like another to some readers: take one of plots.COLOURS"
 
 
 def _telling(colour: str) -> bool:

@@ -1,4 +1,4 @@
-"""Where papers predict opposite things: the list ``notebooks/tensions.toml``, and the findings the README begins with."""
+"""Where papers predict opposite things (``notebooks/tensions.toml``), and the findings the README begins with."""
 
 from __future__ import annotations
 

@@ -13,10 +13,13 @@ from lab.collection.files import write
 
 HERE = Path(__file__).parent
 PACKAGE = HERE.parents[1]
+# fmt: off
 MODULES = (
-    "losses probes corrections training datasets encoders augment geometry neighbours exact_search hyperbolic trees "
-    "multi_vector plots checkup collection.session collection.claims collection.exercises"
-).split()
+    "losses", "probes", "corrections", "training", "datasets", "encoders", "augment", "geometry", "neighbours",
+    "exact_search", "hyperbolic", "trees", "multi_vector", "plots", "checkup", "collection.session",
+    "collection.claims", "collection.exercises",
+)
+# fmt: on
 _KEY = ".key"
 
 

@@ -110,7 +110,7 @@ def _notebook(
         "after": after,
         "facts": views.facts(book, run),
         "needs": [(titles.get(name, name), pages.get(name, "")) for name in book.needs],
-        "uses": [] if not api.belongs(shown.root) else [(f"{kind}s" if kind != "loss" else "losses", name) for kind, name in book.uses],
+        "uses": views.linked_uses(book) if api.belongs(shown.root) else [],
         "citation": views.citation(book, run),
         "trouble": views.trouble(run),
         "error": run.result.get("error") or "",
@@ -255,5 +255,6 @@ def _key_of(page: Path) -> str:
 def _sweep(out: Path, kept: set[Path]) -> None:
     """Remove pages of notebooks that are gone."""
     for path in out.glob("*/*"):
-        if path.parent.name != "api" and path.suffix in (".html", ".ipynb", ".png") and path not in kept and not path.name.startswith("."):
+        made_here = path.suffix in (".html", ".ipynb", ".png") and not path.name.startswith(".")
+        if path.parent.name != "api" and made_here and path not in kept:
             path.unlink(missing_ok=True)

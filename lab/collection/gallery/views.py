@@ -143,6 +143,12 @@ def uses(shown: Collection) -> dict[str, list[str]]:
     return {title: sorted(names, key=str.lower) for title, names in found.items() if names}
 
 
+def linked_uses(notebook: Notebook) -> list[tuple[str, str]]:
+    """(module of the package, name) of what a notebook works with, as the API pages are addressed."""
+    wings = {"loss": "losses", "probe": "probes", "correction": "corrections"}
+    return [(wings[kind], name) for kind, name in notebook.uses]
+
+
 def anchor(name: str) -> str:
     """The id of a notebook's card on the index."""
     return f"notebook-{name.replace('/', '-')}"

@@ -43,7 +43,8 @@ def text_of(page: BeautifulSoup, **where: str) -> str:
 
 
 def test_every_paper_has_a_page_that_says_what_was_measured_and_what_not(site: Path) -> None:
-    assert {path.stem for path in (site / "papers").glob("*.html")} == {f"paper-{n}" for n in ("one", "two", "three", "four")}
+    expected = {f"paper-{number}" for number in ("one", "two", "three", "four")}
+    assert {path.stem for path in (site / "papers").glob("*.html")} == expected
     one = soup(site / "papers" / "paper-one.html")
     assert one.h1 is not None and one.h1.get_text() == "The First <Paper> & its kin"
     said = text_of(one, id="main")
@@ -65,8 +66,8 @@ def test_a_paper_that_leaves_the_list_loses_its_page(collection: Path, site: Pat
 
 def test_a_notebook_page_can_be_cited_and_names_what_to_read_first(collection: Path) -> None:
     path = collection / "notebooks" / "uniformity" / "01-alignment.ipynb"
-    text = path.read_text(encoding="utf-8").replace('"level": "introductory"', '"level": "introductory", "needs": ["hubness/01-hubs"]', 1)
-    path.write_text(text, encoding="utf-8")
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace('"level"', '"needs": ["hubness/01-hubs"], "level"', 1), encoding="utf-8")
     page = soup(gallery.build(collection, complete=True).parent / "uniformity" / "01-alignment.html")
     cite = text_of(page, **{"class_": "cite"})
     assert cite.startswith("Cite @misc{lab-uniformity-01-alignment,") and "base seed 0" in cite and "paper-two" in cite
@@ -77,7 +78,8 @@ def test_a_notebook_page_can_be_cited_and_names_what_to_read_first(collection: P
 
 
 def test_uses_are_read_off_both_ways_of_importing() -> None:
-    cell = "from lab import losses as L, plots, probes\nfrom lab.corrections import PCA as p\nL.triplet(x)\nprobes.nc1\nplots.show"
+    cell = "from lab import losses as L, plots, probes\nfrom lab.corrections import PCA as p\n"
+    cell += "L.triplet(x)\nprobes.nc1\nplots.show"
     notebook = {"cells": [{"cell_type": "code", "source": cell}, {"cell_type": "code", "source": "not python ("}]}
     assert uses(notebook) == (("correction", "PCA"), ("loss", "triplet"), ("probe", "nc1"))
 
@@ -119,7 +121,8 @@ def test_findings_are_written_between_their_marks_and_follow_the_ledger(
     collection: Path, ledger_of: Callable[[], None]
 ) -> None:
     ledger_of()
-    (collection / tensions.FINDINGS).write_text(f'[[finding]]\nheadline = "It does"\nclaim = "{FAILS}"\n', encoding="utf-8")
+    told = f'[[finding]]\nheadline = "It does"\nclaim = "{FAILS}"\n'
+    (collection / tensions.FINDINGS).write_text(told, encoding="utf-8")
     front = collection / "README.md"
     front.write_text(f"# Top\n\n{front_page.BEGIN}\nold\n{front_page.END}\n\nEnd\n", encoding="utf-8")
     assert [p.file for p in check.problems(collection) if p.rule == "generated"] == ["README.md"]
