@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment
 
@@ -75,7 +76,7 @@ def write_page(environment: Environment, shown: Collection, pages: Mapping[str, 
         out: folder of the gallery.
     """
     prose = Prose(_linker(pages), taken={"main", "exercises"})
-    rows = []
+    rows: list[dict[str, Any]] = []
     for book in shown.notebooks:
         theme = next(theme for theme in shown.themes if theme.name == book.theme)
         for each in exercises(book):
