@@ -111,9 +111,10 @@ def test_moving_a_control_changes_the_picture(server: str, browser: Any, path: P
         page.wait_for_function("() => window.jupyterapp && document.querySelector('.jp-Notebook')", timeout=WAIT)
         page.evaluate("async () => { await window.jupyterapp.restored; }")
         page.wait_for_selector(".jp-NotebookPanel:not(.lm-mod-hidden) .jp-CodeCell", timeout=WAIT)
-        ready = "() => document.querySelector('.jp-Notebook-ExecutionIndicator')?.dataset.status === 'idle'"
+        # without a kernel the command to run would ask for one
+        ready = "() => window.jupyterapp.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'"
         page.wait_for_function(ready, timeout=WAIT)
-        page.evaluate("() => window.jupyterapp.commands.execute('notebook:run-all-cells')")
+        page.evaluate("() => { window.jupyterapp.commands.execute('notebook:run-all-cells'); }")
         # the closing line says that every cell before it ran
         page.wait_for_selector(".jp-OutputArea-output:has-text('Finished: 0 claims')", timeout=WAIT)
         first = changed(page, "")
@@ -136,4 +137,6 @@ def test_moving_a_control_changes_the_picture(server: str, browser: Any, path: P
         if folder := os.environ.get("LAB_SCREENSHOTS"):
             page.locator(CELL).screenshot(path=str(Path(folder) / f"{path.stem}.png"))
     finally:
+        if folder := os.environ.get("LAB_SCREENSHOTS"):
+            page.screenshot(path=str(Path(folder) / f"{path.stem}-page.png"))
         page.close()
