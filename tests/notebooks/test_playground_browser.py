@@ -15,7 +15,9 @@ playwright = pytest.importorskip("playwright.sync_api")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine (Debian package: chromium)")
 BASE = Path(__file__).resolve().parents[2]
-NOTEBOOKS = sorted((BASE / "notebooks" / "playground").glob("*.ipynb"))
+# a browser beside a kernel takes its time: one notebook each run, all of them where LAB_BROWSER says "all"
+MANY = None if os.environ.get("LAB_BROWSER") == "all" else 1
+NOTEBOOKS = sorted((BASE / "notebooks" / "playground").glob("*.ipynb"))[:MANY]
 WAIT = 240_000  # milliseconds; a picture takes a second or two where nothing else runs
 # the interactive cell is the one with controls; what is drawn above it belongs to the static figures
 CELL = ".jp-CodeCell:has(.widget-box)"
