@@ -93,9 +93,7 @@ def prepare(base: Path, path: Path, *, profile: str, seed: int, given: Sequence[
     return Job(base, path, profile, seed, pairs, content, values, key, values == defaults, None)
 
 
-def _broken(
-    base: Path, path: Path, profile: str, seed: int, given: tuple[tuple[str, str], ...], problem: str
-) -> Job:
+def _broken(base: Path, path: Path, profile: str, seed: int, given: tuple[tuple[str, str], ...], problem: str) -> Job:
     return Job(base, path, profile, seed, given, {}, {}, "", False, problem)
 
 

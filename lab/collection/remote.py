@@ -42,9 +42,7 @@ def run_here(
     work = Path(tempfile.mkdtemp(prefix="lab-run-"))
     sockets = cache.short_folder() / f"lab-{uuid.uuid4().hex[:10]}"
     cwd = base / "notebooks" / theme
-    running = process.start(
-        source, values, cwd if cwd.is_dir() else work, work / "run", sockets, base / "data", limit
-    )
+    running = process.start(source, values, cwd if cwd.is_dir() else work, work / "run", sockets, base / "data", limit)
     try:
         code = running.poll()
         while code is None and not running.overdue and wanted():

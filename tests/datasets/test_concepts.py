@@ -38,8 +38,12 @@ def test_seed_decides_the_split() -> None:
 
 @pytest.mark.parametrize(
     ("wrong", "named"),
-    [({"components": 0}, "components"), ({"test": 0.0}, "test"), ({"validation": 0.6, "test": 0.5}, "validation"),
-     ({"test": 0.8, "components": 100}, "components: expected fewer")],
+    [
+        ({"components": 0}, "components"),
+        ({"test": 0.0}, "test"),
+        ({"validation": 0.6, "test": 0.5}, "validation"),
+        ({"test": 0.8, "components": 100}, "components: expected fewer"),
+    ],
 )
 def test_refuses(wrong: dict, named: str) -> None:
     with pytest.raises(ValueError, match=named):

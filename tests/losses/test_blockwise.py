@@ -99,9 +99,7 @@ def test_gradcheck_of_both_sums_in_blocks():
     x, y = units(4, 3), units(5, 3, seed=1)
     tau = torch.tensor(0.4, dtype=torch.float64, requires_grad=True)
     bias = torch.tensor(-1.0, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(
-        lambda *a: compare(*a, columns=True, skip=(1,), offset=1, block=3), (x, y, tau)
-    )
+    assert torch.autograd.gradcheck(lambda *a: compare(*a, columns=True, skip=(1,), offset=1, block=3), (x, y, tau))
     assert torch.autograd.gradcheck(lambda *a: total_softplus(*a, block=3), (x, y, tau, bias))
 
 

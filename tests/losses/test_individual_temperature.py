@@ -111,9 +111,7 @@ def test_the_gradient_at_the_solved_temperature_is_that_of_the_minimum() -> None
     a, p = rows(6, 3).requires_grad_(), rows(6, 3, seed=1).requires_grad_()
     assert torch.autograd.gradcheck(lambda x, y: individual_info_nce(x, y, rho=0.3, low=1e-3), (a, p))
     tau = torch.rand(6, generator=torch.Generator().manual_seed(0), dtype=torch.float64) + 0.1
-    assert torch.autograd.gradcheck(
-        lambda x, y: individual_info_nce(x, y, rho=0.3, low=1e-3, temperature=tau), (a, p)
-    )
+    assert torch.autograd.gradcheck(lambda x, y: individual_info_nce(x, y, rho=0.3, low=1e-3, temperature=tau), (a, p))
 
 
 def test_closed_forms_of_the_loss_and_a_stack() -> None:
@@ -142,9 +140,7 @@ def test_refuses_bad_input() -> None:
         "high": lambda: best_temperature(h, rho=0.1, low=0.2, high=0.1),
         "two negatives": lambda: best_temperature(h[:, :1], rho=0.1, low=0.1),
         "NaN": lambda: best_temperature(h * math.nan, rho=0.1, low=0.1),
-        "temperature must have shape": lambda: individual_info_nce(
-            h, h, rho=0.1, low=0.1, temperature=torch.ones(4)
-        ),
+        "temperature must have shape": lambda: individual_info_nce(h, h, rho=0.1, low=0.1, temperature=torch.ones(4)),
         "anchors and positives": lambda: individual_info_nce(h, rows(4, 4), rho=0.1, low=0.1),
         "at least 3": lambda: individual_info_nce(h[:2], h[:2], rho=0.1, low=0.1),
     }.items():

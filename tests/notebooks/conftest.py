@@ -40,9 +40,7 @@ def execute(tmp_path) -> Callable[[Path, Callable[[dict], dict]], tuple[dict, di
         assert job.problem is None, job.problem
         sockets = cache.short_folder() / f"lab-{uuid.uuid4().hex[:10]}"
         source = notebook.text(change(dict(job.content)))
-        worker = process.start(
-            source, dict(job.values), path.parent, tmp_path / "work", sockets, BASE / "data", LIMIT
-        )
+        worker = process.start(source, dict(job.values), path.parent, tmp_path / "work", sockets, BASE / "data", LIMIT)
         try:
             while (code := worker.poll()) is None and not worker.overdue:
                 time.sleep(0.1)

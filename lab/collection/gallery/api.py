@@ -64,9 +64,7 @@ def render(out: Path, modules: Sequence[str]) -> None:
         for part in getattr(module, "__all__", ()):
             setattr(module, part, getattr(module, part))
     folder = HERE / "templates" / "api"
-    pdoc.render.configure(
-        docformat="google", search=True, show_source=False, footer_text="", template_directory=folder
-    )
+    pdoc.render.configure(docformat="google", search=True, show_source=False, footer_text="", template_directory=folder)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         pdoc.pdoc(*names, output_directory=out)

@@ -235,5 +235,3 @@ def ledger_of(collection: Path) -> Callable[[], None]:
         ledger.update(collection, [result], {f"{name}#ranks": 1.0})
 
     return fill
-
-
