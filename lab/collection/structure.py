@@ -209,4 +209,3 @@ def _prose(notebook: Notebook) -> Iterator[Finding]:
             told = "let a variable say it. A setting goes into code or a formula (`0.1`, $0.1$); for a figure quoted from"
             told += ' a paper set the cell\'s metadata "lab": {"numbers": "quoted"}'
             yield i, "numbers", f"{', '.join(numbers)} typed into prose: {told}"
-            )
