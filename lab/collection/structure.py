@@ -206,6 +206,6 @@ def _prose(notebook: Notebook) -> Iterator[Finding]:
         if cell["cell_type"] != "markdown" or posed or quoted:
             continue
         if numbers := measured_numbers(source(cell)):
-            told = "let a variable say it. A setting goes into code or a formula (`0.1`, $0.1$); for a figure quoted from"
-            told += ' a paper set the cell\'s metadata "lab": {"numbers": "quoted"}'
+            told = "let a variable say it. A setting goes into code or a formula (`0.1`, $0.1$); for a figure quoted"
+            told += ' from a paper set the cell\'s metadata "lab": {"numbers": "quoted"}'
             yield i, "numbers", f"{', '.join(numbers)} typed into prose: {told}"
