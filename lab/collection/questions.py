@@ -63,7 +63,8 @@ QUESTIONS = (
     _ask("Have the classes collapsed to points, and where do these lie?",
          "nc1 nc2 nc3 nc4 ClassMoments CentreAgreement class_centres simplex_distance frame_distance"),
     _ask("Do two models see the same?",
-         "neighbour_agreement list_agreement linear_cka kernel_cka procrustes_distance principal_cosines",
+         "neighbour_agreement list_agreement linear_cka kernel_cka procrustes_distance principal_cosines "
+         "average_compatibility strict_compatibility",
          "RelativeRepresentation"),
     _ask("How much of a graph's structure does the embedding hold?", "graph_agreement laplacian_eigenvectors"),
 )
