@@ -17,6 +17,7 @@ NOTEBOOKS = sorted((Path(__file__).resolve().parents[2] / "notebooks" / "playgro
 @pytest.fixture
 def shown(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The alt texts of all figures, which are drawn in full but displayed nowhere."""
+    monkeypatch.setenv("JPY_SESSION_NAME", "as in a browser")
     alts: list[str] = []
     draw = plots.show
     monkeypatch.setattr("IPython.display.display", lambda *_, **__: None)
