@@ -32,7 +32,7 @@ class Scale(torch.nn.Module):
 
 
 class Towers(torch.nn.Module):
-    """One linear map an argument, so that every gradient passes through the rows."""
+    """One linear map an argument, so that every gradient passes through the rows; gates stay above zero."""
 
     def __init__(self, names, columns):
         super().__init__()
@@ -40,6 +40,8 @@ class Towers(torch.nn.Module):
         self.maps = torch.nn.ModuleDict(
             {name: torch.nn.Linear(columns[name], columns[name]) if columns[name] else Scale() for name in names}
         )
+        if "gates" in self.maps:
+            self.maps["gates"] = torch.nn.Sequential(self.maps["gates"], torch.nn.Softplus())
         self.double()
 
     def forward(self, arguments):

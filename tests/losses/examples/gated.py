@@ -11,4 +11,4 @@ EXAMPLES = {
     },
 }
 
-ROWS: dict = {"gated_info_nce": ()}  # not for several ranks yet: rows without a gate are refused there
+ROWS = {"gated_info_nce": ("anchors", "positives", "gates")}
