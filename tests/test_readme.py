@@ -49,9 +49,14 @@ def place(tmp_path: Path) -> Path:
 def test_commands_run(code: str, place: Path) -> None:
     for line in code.splitlines():
         words = line.partition("#")[0].split()
-        assert words[0] == "lab"
+        assert words[0] == ".venv/bin/lab"
         done = subprocess.run(
-            [sys.executable, "-m", *words], cwd=place, capture_output=True, text=True, timeout=300, check=False
+            [sys.executable, "-m", "lab", *words[1:]],
+            cwd=place,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
         )
         assert done.returncode == 0, done.stdout + done.stderr
     if "checkup" in code:

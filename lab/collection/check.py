@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab.collection import assignments, declarations, health, papers, place, structure
+from lab.collection import assignments, declarations, health, ledger, papers, place, structure, tensions
 from lab.collection.notebook import SLUG, THEME, Notebook, read, source
 from lab.collection.strip import is_stripped
 
@@ -56,7 +56,12 @@ def problems(root: Path, only: Collection[Path] | None = None) -> list[Problem]:
         return found
     stale = [*health.broken_links(root), *health.unused_names(root, PACKAGE)]
     found += [Problem(file, "", rule, message) for file, rule, message in stale]
-    return [*found, *_ledger(root, slugs), *_pictures(root), *_told(root)]
+    found += _ledger(root, slugs)
+    try:
+        rows = ledger.read(root)
+    except ValueError:
+        return found  # whatever works with the ledger names the fault
+    return [*found, *_pictures(root, rows), *_told(root, set(rows))]
 
 
 def notebook_problems(path: Path, root: Path, keys: set[str] | None = None) -> list[Problem]:
@@ -137,15 +142,10 @@ def _ledger(root: Path, slugs: dict[str, set[str] | None]) -> Iterator[Problem]:
         seen.add(key)
 
 
-def _pictures(root: Path) -> Iterator[Problem]:
+def _pictures(root: Path, rows: Mapping[str, ledger.Row]) -> Iterator[Problem]:
     """Thumbnails that are missing, too large, or of another run than the numbers beside them."""
-    from lab.collection import ledger
     from lab.collection.gallery import pictures
 
-    try:
-        rows = ledger.read(root)
-    except ValueError:
-        return  # whatever works with the ledger names the fault
     for name in dict.fromkeys(key.partition("#")[0] for key in rows):
         file = pictures.path(root, name, ".png")
         shown = file.relative_to(root).as_posix()
@@ -159,17 +159,12 @@ def _pictures(root: Path) -> Iterator[Problem]:
             yield Problem(shown, "", "pictures", "of another run than data/ledger.csv: `lab run` brings both together")
 
 
-def _told(root: Path) -> Iterator[Problem]:
+def _told(root: Path, claims: set[str]) -> Iterator[Problem]:
     """Claims that pages quote and that do not exist, and pages that say something else than the ledger."""
-    from lab.collection import ledger, tensions
     from lab.collection.gallery import front_page, readme
 
     try:
-        rows = ledger.read(root)
-    except ValueError:
-        return
-    try:
-        for file, key in tensions.unknown(root, set(rows)):
+        for file, key in tensions.unknown(root, claims):
             yield Problem(file, "", "tensions", f"the claim {key!r} is not in data/ledger.csv")
         for file, text in (("README.md", front_page.updated(root)), ("notebooks/README.md", readme(root))):
             path = root / file

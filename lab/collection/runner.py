@@ -208,7 +208,8 @@ def finish(base: Path, results: Sequence[Mapping[str, Any]], shown: Console) -> 
     try:
         papers.update(base)
         gallery.write_readme(base)
-        gallery.build_api(base)
+        # rendering them takes longer than many a notebook: only a run of everything pays for it again
+        gallery.build_api(base, refresh=len(results) >= len(place.notebooks(base)))
     except ValueError as error:
         shown.print(f"data/papers.csv and notebooks/README.md are out of date: {error}", style="red", soft_wrap=True)
         return False

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -23,7 +22,6 @@ from lab.collection import cache, jobs, notebook, outcome, process
 BASE = Path(__file__).resolve().parents[2]
 LIMIT = 120.0
 WAIT = 240_000  # milliseconds; what takes a second or two where nothing else runs
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 SETTINGS = {
     # every cell is in the page, also where nobody has scrolled to it
     "notebook-extension/tracker": {"windowingMode": "none"},
@@ -104,18 +102,6 @@ def _answers(address: str) -> bool:
 def served() -> Callable[[Path], Any]:
     """``with served(base) as address``: a JupyterLab over ``base/notebooks``, which keeps all its files in `base`."""
     return _served
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """A headless Chromium."""
-    sync = pytest.importorskip("playwright.sync_api")
-    if CHROMIUM is None:
-        pytest.skip("no chromium on this machine (Debian package: chromium)")
-    with sync.sync_playwright() as driver:
-        made = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage"])
-        yield made
-        made.close()
 
 
 @pytest.fixture(scope="session")

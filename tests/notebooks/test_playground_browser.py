@@ -11,9 +11,6 @@ from typing import Any
 import pytest
 
 pytest.importorskip("jupyterlab")
-playwright = pytest.importorskip("playwright.sync_api")
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine (Debian package: chromium)")
 BASE = Path(__file__).resolve().parents[2]
 # a browser beside a kernel takes its time: one notebook each run, all of them where LAB_BROWSER says "all"
 MANY = None if os.environ.get("LAB_BROWSER") == "all" else 1

@@ -21,11 +21,11 @@ def build(root: Path, results: Sequence[Mapping[str, Any]] | None = None, *, com
     return site.build(Path(root), results, complete=complete)
 
 
-def build_api(root: Path) -> Path | None:
+def build_api(root: Path, *, refresh: bool = True) -> Path | None:
     """Write the pages of the package's functions; see `lab.collection.gallery.api.build`."""
     from lab.collection.gallery import api
 
-    return api.build(Path(root))
+    return api.build(Path(root), refresh=refresh)
 
 
 def readme(root: Path) -> str:

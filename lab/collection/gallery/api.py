@@ -28,12 +28,13 @@ def belongs(root: Path) -> bool:
     return (Path(root) / "lab").is_dir() and (Path(root) / "lab").resolve() == PACKAGE
 
 
-def build(root: Path, modules: Sequence[str] = MODULES) -> Path | None:
+def build(root: Path, modules: Sequence[str] = MODULES, *, refresh: bool = True) -> Path | None:
     """Write the pages where the package changed since; nothing in a collection that holds no package.
 
     Args:
         root: root of the collection.
         modules: of ``lab``, each with a page of its own.
+        refresh: whether pages of an earlier state of the package are made anew, or left as they are.
 
     Returns:
         The path of ``api/index.html``, or None where there is no package.
@@ -43,8 +44,10 @@ def build(root: Path, modules: Sequence[str] = MODULES) -> Path | None:
     if not belongs(root):
         return None
     out = Path(root) / "build" / "gallery" / "api"
-    key = _key(modules)
     mark = out / _KEY
+    if mark.is_file() and not refresh:
+        return out / "index.html"
+    key = _key(modules)
     if not mark.is_file() or mark.read_text(encoding="utf-8") != key:
         shutil.rmtree(out, ignore_errors=True)
         render(out, modules)

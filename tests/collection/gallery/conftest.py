@@ -235,3 +235,20 @@ def ledger_of(collection: Path) -> Callable[[], None]:
         ledger.update(collection, [result], {f"{name}#ranks": 1.0})
 
     return fill
+
+
+@pytest.fixture(scope="session")
+def pages() -> tuple[str, ...]:
+    """One page of each kind, as addresses within the gallery."""
+    return (
+        "index.html",
+        "ledger.html",
+        "papers.html",
+        "papers/paper-one.html",
+        "tensions.html",
+        "exercises.html",
+        "losses.html",
+        "probes.html",
+        "uniformity/01-alignment.html",
+        "uniformity/02-temperature.html",
+    )

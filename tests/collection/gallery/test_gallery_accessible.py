@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,30 +10,8 @@ import pytest
 
 from lab.collection import gallery, tensions
 
-playwright = pytest.importorskip("playwright.sync_api")
 axe_package = pytest.importorskip("axe_playwright_python")
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine (Debian package: chromium)")
 AXE = (Path(axe_package.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
-PAGES = (
-    "index.html",
-    "ledger.html",
-    "papers.html",
-    "papers/paper-one.html",
-    "tensions.html",
-    "exercises.html",
-    "losses.html",
-    "probes.html",
-    "uniformity/01-alignment.html",
-)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as driver:
-        made = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield made
-        made.close()
 
 
 @pytest.fixture
@@ -58,9 +35,9 @@ def faults(page: Any) -> list[str]:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_no_page_has_a_serious_fault(browser: Any, site: Path, scheme: str) -> None:
+def test_no_page_has_a_serious_fault(browser: Any, site: Path, pages: tuple[str, ...], scheme: str) -> None:
     page = browser.new_page(color_scheme=scheme)
-    for name in PAGES:
+    for name in pages:
         page.goto((site / name).as_uri())
         assert faults(page) == [], name
     page.close()

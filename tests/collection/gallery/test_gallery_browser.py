@@ -155,23 +155,11 @@ def outside(browser: Browser, folder: Path) -> list[str]:
     return found
 
 
-PAGES = (
-    "index.html",
-    "ledger.html",
-    "papers.html",
-    "papers/paper-one.html",
-    "tensions.html",
-    "exercises.html",
-    "losses.html",
-    "probes.html",
-    "uniformity/01-alignment.html",
-    "uniformity/02-temperature.html",
-)
-
-
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_pages_ask_for_nothing_outside_their_folder_and_can_be_read(browser: Browser, site: Path, scheme: str) -> None:
-    for page in PAGES:
+def test_pages_ask_for_nothing_outside_their_folder_and_can_be_read(
+    browser: Browser, site: Path, pages: tuple[str, ...], scheme: str
+) -> None:
+    for page in pages:
         browser.open(site / page, scheme)
         assert (site / page).as_uri() in browser.requests
         assert outside(browser, site) == []
@@ -212,8 +200,8 @@ def test_pages_follow_the_scheme_and_the_button_changes_it(browser: Browser, sit
     browser.run("localStorage.clear()")
 
 
-def test_no_page_is_wider_than_a_phone(browser: Browser, site: Path) -> None:
-    for page in PAGES:
+def test_no_page_is_wider_than_a_phone(browser: Browser, site: Path, pages: tuple[str, ...]) -> None:
+    for page in pages:
         browser.open(site / page, width=390, height=844)
         assert browser.run("document.documentElement.scrollWidth") <= 390
 
