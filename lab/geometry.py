@@ -3,10 +3,59 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor
+
+_unlooked = 0  # how many `unlooked` blocks are open
+
+
+@contextmanager
+def unlooked(active: bool = True) -> Iterator[None]:
+    """A block in which values on an accelerator are taken for good, so that the host never waits for the device.
+
+    To raise an error for a bad value is to wait until the device has computed it, at every check. Within the block
+    `fails` answers False for tensors off the CPU; a zero row or an overflow then shows as a loss that is not finite.
+    Shapes and dtypes are checked as ever, and so are all values on a CPU.
+
+    Args:
+        active: False makes the block do nothing.
+
+    Relations: ``lab.training.fit`` opens it on an accelerator from the second step on, and looks at the losses
+    themselves every 50 steps. In a loop of one's own it belongs around the loss.
+
+    >>> with unlooked():
+    ...     fails(torch.tensor([True, False]))
+    True
+    """
+    global _unlooked
+    _unlooked += active
+    try:
+        yield
+    finally:
+        _unlooked -= active
+
+
+def fails(condition: Tensor) -> bool:
+    """Whether a condition is false anywhere: what every check of values asks, outside `unlooked` blocks.
+
+    >>> fails(torch.ones(2) > 0), fails(torch.tensor([1.0, -1.0]) > 0)
+    (False, True)
+    """
+    return is_seen(condition) and not bool(condition.all())
+
+
+def is_seen(x: Tensor) -> bool:
+    """Whether values of a tensor may be looked at: not on an accelerator inside `unlooked`.
+
+    >>> with unlooked():
+    ...     is_seen(torch.ones(1)), is_seen(torch.ones(1, device="meta"))
+    (True, False)
+    """
+    return not _unlooked or x.device.type == "cpu"
 
 
 def check_embeddings(x: Any, name: str = "embeddings", *, min_rows: int = 1) -> Tensor:
@@ -37,7 +86,7 @@ def check_embeddings(x: Any, name: str = "embeddings", *, min_rows: int = 1) -> 
     if x.shape[-1] < 1 or x.numel() == 0:
         raise ValueError(f"{name} is empty: shape {tuple(x.shape)}")
     finite = torch.isfinite(x.detach())
-    if not finite.all():
+    if fails(finite):
         bad = (~finite).any(dim=-1).nonzero()[0].tolist()
         raise ValueError(f"{name} holds NaN or infinity, first in row {bad[-1] if len(bad) == 1 else tuple(bad)}")
     return x
@@ -78,7 +127,7 @@ def check_positive(value: float | Tensor, name: str) -> float | Tensor:
     0.1
     """
     if isinstance(value, Tensor):
-        good = bool((torch.isfinite(value.detach()) & (value.detach() > 0)).all())
+        good = not fails(torch.isfinite(value.detach()) & (value.detach() > 0))
     else:
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise TypeError(f"{name} must be a number, got {type(value).__name__}")
@@ -136,7 +185,7 @@ def normalise(x: Tensor, name: str = "embeddings", *, min_rows: int = 1) -> Tens
     wide = x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
     # The direction does not depend on the scale, so the gradient may take this factor for a constant.
     largest = wide.detach().abs().amax(dim=-1, keepdim=True)
-    if not (largest > 0).all():
+    if fails(largest > 0):
         bad = (largest[..., 0] == 0).nonzero()[0].tolist()
         where = bad[-1] if len(bad) == 1 else tuple(bad)
         raise ValueError(f"{name} has a zero row, which has no direction: row {where}")
@@ -146,7 +195,7 @@ def normalise(x: Tensor, name: str = "embeddings", *, min_rows: int = 1) -> Tens
 
 def _normalise_ordinary(x: Tensor, min_rows: int) -> Tensor | None:
     """Unit rows where every length is ordinary, which also proves entries finite; None where a closer look is due."""
-    if not isinstance(x, Tensor) or x.dtype not in (torch.float32, torch.float64):
+    if not isinstance(x, Tensor) or x.dtype not in (torch.float32, torch.float64) or not is_seen(x):
         return None
     if x.ndim < 2 or x.shape[-2] < min_rows or x.numel() == 0:
         return None

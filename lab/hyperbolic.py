@@ -12,7 +12,7 @@ import math
 import torch
 from torch import Tensor
 
-from lab.geometry import check_embeddings
+from lab.geometry import check_embeddings, fails
 
 _CHORD = "donot_use_mm_for_euclid_dist"
 _LARGEST = {torch.float32: 40.0, torch.float64: 350.0}  # sinh of twice this still fits the dtype
@@ -223,8 +223,9 @@ def check_points(x: Tensor, name: str = "points") -> Tensor:
     """
     check_embeddings(x, name)
     x = x if x.dtype == torch.float64 else x.float()
-    longest = float(torch.linalg.vector_norm(x.detach(), dim=-1).max())
-    if longest > _LARGEST[x.dtype]:
+    lengths = torch.linalg.vector_norm(x.detach(), dim=-1)
+    if fails(lengths <= _LARGEST[x.dtype]):
+        longest = float(lengths.max())
         raise ValueError(f"{name} has a row of length {longest:.3g}; at most {_LARGEST[x.dtype]:g} fits {x.dtype}")
     return x
 
@@ -232,6 +233,6 @@ def check_points(x: Tensor, name: str = "points") -> Tensor:
 def _inside(x: Tensor, name: str) -> Tensor:
     check_embeddings(x, name)
     x = x if x.dtype == torch.float64 else x.float()
-    if not bool((torch.linalg.vector_norm(x.detach(), dim=-1) < 1).all()):
+    if fails(torch.linalg.vector_norm(x.detach(), dim=-1) < 1):
         raise ValueError(f"{name} must lie inside the ball: every row shorter than 1")
     return x

@@ -6,6 +6,7 @@ A figure is an opaque, near-white panel with dark ink, so that it reads the same
 from __future__ import annotations
 
 import base64
+import html
 import io
 from collections.abc import Sequence
 from typing import Any
@@ -91,16 +92,37 @@ def figure(
 def show(drawn: Any, alt: str, *, dpi: int = 130) -> None:
     """Display a figure as PNG with its alt text, and close it.
 
+    Args: as :func:`bundle`, which makes what is displayed.
+
+    Raises:
+        ValueError: alt text missing or too short to say anything.
+    """
+    from IPython.display import display
+
+    data, metadata = bundle(drawn, alt, dpi=dpi)
+    display(data, metadata=metadata, raw=True)
+
+
+def bundle(drawn: Any, alt: str, *, dpi: int = 130) -> tuple[dict[str, str], dict[str, Any]]:
+    """A figure as the data and metadata a notebook displays; the figure is closed.
+
     Args:
         drawn: a matplotlib figure.
         alt: what a reader who cannot see it should know, in one or two sentences; at least 20 characters.
         dpi: dots per inch of the file; it is shown at 72 dots per inch, so it stays sharp on dense screens.
 
+    Returns:
+        The PNG, an HTML element with it, and the alt text as plain text; and the metadata of the PNG.
+
     Raises:
         ValueError: alt text missing or too short to say anything.
+
+    Example:
+        >>> drawn, ax = figure()
+        >>> list(bundle(drawn, "Axes without anything in them.")[0])
+        ['image/png', 'text/html', 'text/plain']
     """
     import matplotlib.pyplot as plt
-    from IPython.display import display
 
     if not isinstance(alt, str) or len(alt.strip()) < 20:
         raise ValueError(f"alt must describe the figure in a sentence (at least 20 characters), got {alt!r}")
@@ -108,12 +130,11 @@ def show(drawn: Any, alt: str, *, dpi: int = 130) -> None:
     drawn.savefig(buffer, format="png", dpi=dpi, bbox_inches="tight", pad_inches=0.12, metadata={"Software": None})
     plt.close(drawn)
     png = buffer.getvalue()
-    pixels = int.from_bytes(png[16:20], "big")
-    display(
-        {"image/png": base64.b64encode(png).decode("ascii"), "text/plain": alt},
-        metadata={"image/png": {"alt": alt, "width": round(pixels * 84 / dpi)}},
-        raw=True,
-    )
+    width = round(int.from_bytes(png[16:20], "big") * 84 / dpi)
+    data = base64.b64encode(png).decode("ascii")
+    # JupyterLab drops the alt text of a bare PNG, so it gets an element that has one; others take the PNG.
+    element = f'<img alt="{html.escape(alt)}" width="{width}" src="data:image/png;base64,{data}">'
+    return {"image/png": data, "text/html": element, "text/plain": alt}, {"image/png": {"alt": alt, "width": width}}
 
 
 def interval(samples: ArrayLike, confidence: float = 0.95) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -2,6 +2,7 @@
 
 import base64
 import io
+from xml.etree import ElementTree
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -30,6 +31,16 @@ def test_a_figure_is_shown_as_png_with_its_alt_text_and_closed(shown):
     assert picture.format == "PNG" and picture.width > options["metadata"]["image/png"]["width"] > 300
     assert options["metadata"]["image/png"]["alt"] == bundle["text/plain"] == "A line that rises from zero to one."
     assert not plt.fignum_exists(fig.number)
+
+
+def test_a_figure_comes_as_an_element_with_alt_text_too(shown):
+    fig, ax = plots.figure()
+    ax.plot([0, 1])
+    plots.show(fig, 'A "line" that rises from <zero> to one & stays.')
+    (bundle,), _ = shown[0]
+    (image,) = ElementTree.fromstring(f"<p>{bundle['text/html'].replace('>', '/>')}</p>").iter("img")
+    assert image.get("alt") == bundle["text/plain"]
+    assert image.get("src") == f"data:image/png;base64,{bundle['image/png']}"
 
 
 def test_the_same_figure_gives_the_same_bytes(shown):

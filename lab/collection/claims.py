@@ -74,6 +74,8 @@ class Claim:
         self.slug, self.paper, self.statement, self.quantity = slug, paper, statement, quantity
         self.rule, self.control, self.expected = rule, control, expected
         self.control_rule = rule if control_rule is None else control_rule
+        if not isinstance(unit, str):
+            raise ValueError(f"unit must be a text such as 'points', empty for none, got {unit!r}")
         self.unit, self.method, self.profile = unit, interval, profile
         self.values: list[float] = []
         self.interval: Interval | None = None

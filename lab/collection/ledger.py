@@ -95,7 +95,8 @@ def update(base: Path, results: Iterable[Mapping[str, Any]], stability: Mapping[
         base: root of the collection.
         results: runs with status ``ok``, at profile standard, base seed 0 and default parameters.
         stability: key of a claim -> share of equal verdicts over other base seeds, 0 to 1; known shares of claims
-            left out here are kept as long as the code is the same.
+            left out here are kept as long as the code is the same, or every number of the notebook comes out again to
+            all eight digits: training would blow up the least change, so such code computes what it did before.
 
     Returns:
         Whether the file changed.
@@ -112,9 +113,11 @@ def update(base: Path, results: Iterable[Mapping[str, Any]], stability: Mapping[
             if result["status"] != OK or result["profile"] != "standard" or result["seed"] != 0:
                 raise ValueError(f"{name}: only accepted runs at profile standard with base seed 0 go into the ledger")
             fresh = {claim["key"]: row_of(result, claim) for claim in result["claims"]}
-            rows = {k: row for k, row in rows.items() if k in fresh or f"{row['theme']}/{row['notebook']}" != name}
+            old = {k: row for k, row in rows.items() if f"{row['theme']}/{row['notebook']}" == name}
+            same = old.keys() == fresh.keys() and all(_measured(old[k]) == _measured(row) for k, row in fresh.items())
+            rows = {k: row for k, row in rows.items() if k in fresh or k not in old}
             for key, row in fresh.items():
-                rows[key] = _merge(rows.get(key), row, shares.get(key))
+                rows[key] = _merge(rows.get(key), row, shares.get(key), same)
         existing = {name_of(path) for path in notebooks(base)}
         rows = {k: row for k, row in rows.items() if f"{row['theme']}/{row['notebook']}" in existing}
         return write(base / "data" / "ledger.csv", _text(rows))
@@ -161,9 +164,13 @@ def number(value: float | None) -> str:
     return "" if value is None else f"{value:.8g}"
 
 
-def _merge(old: Row | None, new: Row, share: float | None) -> Row:
+def _measured(row: Row) -> list[str]:
+    return [row[name] for name in ("value", "low", "high", "n", "control_value", "rule", "control", "verdict")]
+
+
+def _merge(old: Row | None, new: Row, share: float | None, same_results: bool) -> Row:
     same_code = old is not None and old["code"] == new["code"]
-    kept = old["stability"] if old is not None and same_code else ""
+    kept = old["stability"] if old is not None and (same_code or same_results) else ""
     stability = kept if share is None else f"{share:.3g}"
     if old is None or not same_code or old["verdict"] != new["verdict"]:
         return {**new, "stability": stability}

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lab.geometry import fails
 from lab.losses.selection import Pairs, Selected, WithoutPositives, over_anchors, select
 from lab.losses.similarity import check_columns, full_rows
 
@@ -79,7 +80,7 @@ def _check_values(values: Tensor, x: Tensor, y: Tensor, names: tuple[str, str]) 
     if values.shape != shape:
         raise ValueError(f"the distance or similarity must return shape {shape}, got {tuple(values.shape)}")
     limit = torch.finfo(values.dtype).max ** 0.4
-    if not bool((values.detach().abs() <= limit).all()):
+    if fails(values.detach().abs() <= limit):
         raise ValueError(f"{names[0]} or {names[1]} have rows too long to compare: values beyond {limit:.0e}")
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lab.geometry import fails, is_seen
 from lab.losses.selection import Pairs, Selected, WithoutPositives, check_pair_labels, over_anchors, select
 from lab.losses.similarity import check_columns, product, unit_rows
 from lab.losses.stable import softplus
@@ -44,8 +45,8 @@ def class_pairs(
             raise ValueError(f"labels must have one column a class, {classes} in all, got {tuple(own.shape)}")
         every = torch.eye(classes, dtype=torch.bool)
     else:
-        low, high = (int(end) for end in torch.aminmax(own)) if own.numel() else (0, 0)
-        if low < 0 or high >= classes:
+        if fails((own >= 0) & (own < classes)):
+            low, high = (int(end) for end in torch.aminmax(own))
             raise ValueError(f"labels must lie in 0 .. {classes - 1}, the classes there are, got {low} .. {high}")
         every = torch.arange(classes)
     return select(own, rows, reference_labels=every, columns=classes, mask=mask, device=device)
@@ -92,12 +93,12 @@ def class_cross_entropy(
         logits = torch.where(pairs.positive, adjusted, logits)
     numbers = pairs.positive.sum(-1)
     own = torch.where(pairs.positive, logits, 0).sum(-1) / numbers.clamp(min=1)
-    if bool((numbers <= 1).all()):
-        # The gap to the others keeps all its digits where the loss is small.
-        gaps = logsumexp_where(logits, pairs.negative) - own
-        terms = torch.where(pairs.negative.any(-1), softplus(gaps), 0)
-    else:
-        terms = logsumexp_where(logits, pairs.positive | pairs.negative) - own
+    # With one positive the gap to the others keeps all its digits where the loss is small.
+    gaps = logsumexp_where(logits, pairs.negative) - own
+    terms = torch.where(pairs.negative.any(-1), softplus(gaps), 0)
+    several = numbers > 1
+    if not is_seen(several) or bool(several.any()):
+        terms = torch.where(several, logsumexp_where(logits, pairs.positive | pairs.negative) - own, terms)
     return over_anchors(terms, numbers > 0, without_positives)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lab.geometry import fails
 from lab.losses.class_logits import one_dtype
 from lab.losses.selection import Pairs, Selected, WithoutPositives, check_pair_labels, over_anchors, select
 from lab.losses.similarity import check_columns, divisor, product, unit_rows
@@ -105,9 +106,9 @@ def _class_indices(own: Tensor, other: Tensor, prior: Tensor | None, like: Tenso
         return like.new_zeros(len(classes)), first.reshape(own.shape), second.reshape(other.shape)
     if not isinstance(prior, Tensor) or prior.ndim != 1:
         raise ValueError(f"prior must be a tensor of shape (C,), got {getattr(prior, 'shape', type(prior).__name__)}")
-    if not bool((torch.isfinite(prior.detach()) & (prior.detach() > 0)).all()):
+    if fails(torch.isfinite(prior.detach()) & (prior.detach() > 0)):
         raise ValueError("prior must be finite and above 0 for every class")
     for name, labels in (("labels", own), ("reference_labels", other)):
-        if bool(((labels < 0) | (labels >= len(prior))).any()):
+        if fails((labels >= 0) & (labels < len(prior))):
             raise ValueError(f"{name} must lie in 0 .. {len(prior) - 1}, the classes that prior has")
     return prior.double().log().to(like), own, other

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from lab.geometry import check_embeddings
+from lab.geometry import check_embeddings, fails
 from lab.losses.margins import cosface
 from lab.losses.selection import Selected, WithoutPositives
 
@@ -114,7 +114,7 @@ def orthogonal_code_cosine(
         0.3133
     """
     check_embeddings(codes, "codes", min_rows=2)
-    if not bool((codes.detach().abs() == 1).all()):
+    if fails(codes.detach().abs() == 1):
         raise ValueError("codes must hold -1 and 1 alone")
     return cosface(
         embeddings,

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from lab.geometry import fails
 from lab.losses.redundancy import zero_diagonal
 from lab.losses.selection import check_pair_labels
 from lab.losses.similarity import check_columns, full_rows, product, unit_rows
@@ -98,7 +99,7 @@ def nc1_loss(embeddings: Tensor, labels: Any, *, centres: Tensor | None = None) 
         own = full_rows(centres, "centres")
         check_columns(x, own, ("embeddings", "centres"))
         rows = _one_label_each(labels, x.shape[-2]).to(x.device)
-        if bool(((rows < 0) | (rows >= own.shape[-2])).any()):
+        if fails((rows >= 0) & (rows < own.shape[-2])):
             raise ValueError(f"labels must lie in 0 .. {own.shape[-2] - 1}, the rows of centres, got {rows.tolist()}")
         nearest = own[..., rows, :]
     weights = 1 / (counts.numel() * counts.to(x.dtype))[index]
@@ -147,7 +148,7 @@ def nc2_loss(centres: Tensor, *, form: Literal["angle", "cosine"]) -> Tensor:
     scale = m.detach().abs().amax((-2, -1), keepdim=True)
     m = m / scale.clamp(min=torch.finfo(m.dtype).tiny)
     m = m - m.mean(-2, keepdim=True)
-    if not bool((m.detach().abs().amax(-1) > 4 * torch.finfo(m.dtype).eps).all()):
+    if fails(m.detach().abs().amax(-1) > 4 * torch.finfo(m.dtype).eps):
         raise ValueError("centres hold one that lies at the mean of all, up to rounding: it has no direction")
     u = unit_rows(m, "centres")
     count = u.shape[-2]

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lab.geometry import fails
 from lab.losses.class_logits import one_dtype
 from lab.losses.selection import Selected, WithoutPositives, over_anchors, select
 from lab.losses.similarity import check_columns, full_rows, squared_euclidean
@@ -58,7 +59,7 @@ def energy_confusion(
     y = x if reference is None else full_rows(reference, "reference")
     check_columns(x, y, ("embeddings", "reference"))
     distances = squared_euclidean(*one_dtype(x, y))
-    if not bool(torch.isfinite(distances.detach()).all()):
+    if fails(torch.isfinite(distances.detach())):
         raise ValueError("embeddings are so long that their squared distances overflow")
     n, m = distances.shape[-2:]
     columns = None if reference is None else m

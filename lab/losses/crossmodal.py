@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lab.geometry import check_same_shape
+from lab.geometry import check_same_shape, fails
 from lab.losses.contrastive import info_nce
 from lab.losses.similarity import cosine, divisor, product, unit_rows
 
@@ -73,10 +73,10 @@ def weighted_info_nce(x: Tensor, y: Tensor, weights: Tensor, *, temperature: flo
     if weights.shape[-2:] != logits.shape[-2:]:
         raise ValueError(f"weights must have shape (..., {logits.shape[-2]}, {logits.shape[-1]}), got {weights.shape}")
     seen = weights.detach()
-    if not bool((torch.isfinite(seen) & (seen >= 0)).all()):
+    if fails(torch.isfinite(seen) & (seen >= 0)):
         raise ValueError("weights must be finite and at least 0")
     largest = seen.amax(-1, keepdim=True)
-    if not bool((largest > 0).all()):
+    if fails(largest > 0):
         raise ValueError("weights must have an entry above 0 in every row")
     # Divided by the largest first, the sum of a row neither overflows nor vanishes.
     shares = weights.to(logits.dtype) / largest.to(logits.dtype)

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from lab.geometry import check_positive, check_same_shape, normalise
+from lab.geometry import check_positive, check_same_shape, fails, normalise
 from lab.losses.similarity import divisor, euclidean, full_rows, squared_euclidean
 
 
@@ -46,7 +46,7 @@ def euclidean_clip(x: Tensor, y: Tensor, *, temperature: float | Tensor, squared
     check_same_shape(x, y, ("x", "y"))
     x, y = full_rows(x, "x", min_rows=2), full_rows(y, "y")
     logits = -(squared_euclidean(x, y) if squared else euclidean(x, y)) / divisor(temperature)
-    if not bool(torch.isfinite(logits.detach()).all()):
+    if fails(torch.isfinite(logits.detach())):
         raise ValueError(f"x and y lie too far apart: distances / temperature overflow {logits.dtype}")
     both = (torch.logsumexp(logits, -1) + torch.logsumexp(logits, -2)) / 2
     return (both - torch.diagonal(logits, dim1=-2, dim2=-1)).mean(-1)

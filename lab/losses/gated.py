@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lab.geometry import check_same_shape
+from lab.geometry import check_same_shape, fails
 from lab.losses.similarity import divisor, full_rows, product, unit_rows
 
 
@@ -53,12 +53,12 @@ def gated_info_nce(
     x, y = unit_rows(anchors, "anchors", min_rows=2), unit_rows(positives, "positives")
     g = full_rows(gates, "gates")
     greatest = g.detach().amax(-1, keepdim=True)
-    if bool((g < 0).any()) or not bool((greatest > 0).all()):
+    if fails(g >= 0) or fails(greatest > 0):
         raise ValueError("gates must be at least 0 and above 0 somewhere in each row")
     g = g / greatest  # a cosine does not see the length of a gate, and squares of short ones would vanish
     opened = unit_rows(g * x, "anchors under their gates")
     squares = product(g.square(), y.square())
-    if not bool((squares > 0).all()):
+    if fails(squares > 0):
         raise ValueError("gates let nothing of a row of positives through")
     logits = product(g * opened, y) / squares.sqrt() / divisor(temperature)
     logits = logits.masked_fill(~_candidates(rivals, logits), -torch.inf)
@@ -74,6 +74,6 @@ def _candidates(rivals: Tensor | None, logits: Tensor) -> Tensor:
         kind = f"{rivals.dtype} {tuple(rivals.shape)}" if isinstance(rivals, Tensor) else type(rivals).__name__
         raise ValueError(f"rivals must be booleans (..., {len(own)}, {len(own)}), got {kind}")
     rivals = rivals.to(logits.device)
-    if not bool((rivals & ~own).any()):
+    if fails((rivals & ~own).any()):
         raise ValueError("rivals leave no candidate but the positives")
     return rivals | own

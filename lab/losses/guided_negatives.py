@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from lab.geometry import check_embeddings, check_same_shape
+from lab.geometry import check_embeddings, check_same_shape, fails
 from lab.losses.similarity import check_columns, divisor, product, unit_rows
 from lab.losses.weighted_negatives import check_finite_number, guide_rows
 
@@ -138,11 +138,11 @@ def guided_info_nce(
     tau = divisor(temperature)
     limit = torch.diagonal(product(g_a, g_p), dim1=-2, dim2=-1)
     positive = (a * p).sum(-1, keepdim=True) / tau
-    logits, any_kept = [positive], False
+    logits, some = [positive], []
     for x, y, g_x, g_y, itself in sides:
         kept = kept_by_guide(product(g_x, g_y), limit, margin=margin, margin_kind=margin_kind) & ~itself
-        any_kept = any_kept or bool(kept.any())
+        some.append(kept.any())
         logits.append((product(x, y) / tau).masked_fill(~kept, -torch.inf))
-    if not any_kept:
+    if fails(torch.stack(some).any()):
         raise ValueError("guide_anchors and guide_positives leave no negative: every candidate looks like a positive")
     return (torch.logsumexp(torch.cat(logits, -1), -1) - positive[..., 0]).mean(-1)

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lab.geometry import check_positive
+from lab.geometry import check_positive, fails
 from lab.losses.class_logits import class_cross_entropy, class_pairs, one_dtype
 from lab.losses.selection import Selected, WithoutPositives, over_anchors
 from lab.losses.similarity import check_columns, full_rows, product
@@ -107,7 +107,7 @@ def fixed_classifier(
     x, v = one_dtype(full_rows(embeddings, "embeddings"), full_rows(vertices, "vertices", min_rows=2))
     check_columns(x, v, ("embeddings", "vertices"))
     logits = product(x, v)
-    if not bool(torch.isfinite(logits.detach()).all()):
+    if fails(torch.isfinite(logits.detach())):
         raise ValueError("embeddings are so long that their inner products with the vertices overflow")
     pairs = class_pairs(labels, *logits.shape[-2:], mask=mask, device=logits.device)
     return class_cross_entropy(logits, pairs, without_positives)
@@ -224,7 +224,7 @@ def z_loss(
     # Neither shift nor factor matters, so both are taken as constants; halves, since a difference could overflow.
     centred = o / 2 - (o.detach() / (2 * o.shape[-1])).sum(-1, keepdim=True)
     largest = centred.detach().abs().amax(-1, keepdim=True)
-    if not (largest > torch.finfo(o.dtype).tiny).all():
+    if fails(largest > torch.finfo(o.dtype).tiny):
         raise ValueError("logits has a row whose outputs are all equal: it has no standard deviation")
     scaled = centred / largest
     scaled = scaled - scaled.mean(-1, keepdim=True)

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from lab.geometry import check_positive, check_same_shape
+from lab.geometry import check_positive, check_same_shape, fails, is_seen
 from lab.losses.similarity import product, unit_rows
 
 _STEPS = 60  # more than Newton ever needs; bisection alone halves the bracket as often
@@ -55,7 +55,7 @@ def best_temperature(similarities: Tensor, *, rho: float, low: float, high: floa
         raise ValueError(f"high must be finite and at least low = {low}, got {high}")
     h, keep = _centred(similarities)
     count = keep.sum(-1).double()
-    ignored = None if bool(keep.all()) else ~keep
+    ignored = None if is_seen(keep) and bool(keep.all()) else ~keep
     spread = -h.amin(-1)  # the largest is 0
     # KL(p_tau || uniform) <= range^2 / (8 tau^2), so the root lies below this.
     above = (spread / math.sqrt(8 * rho)).clamp_min(low)
@@ -75,7 +75,8 @@ def best_temperature(similarities: Tensor, *, rho: float, low: float, high: floa
         following = torch.where((newton >= below) & (newton <= above), newton, (below * above).sqrt())
         moved = torch.where(at_low, torch.zeros_like(tau), (following / tau - 1).abs()).amax()
         tau = torch.where(at_low, tau, following)
-        if moved < 1e-6:  # the error after such a step is of the order of its square
+        # The error after such a step is of the order of its square.
+        if is_seen(moved) and moved < 1e-6:
             break
     tau = tau.clamp(low, high)
     return tau.to(similarities.dtype)
@@ -145,10 +146,10 @@ def _centred(similarities: Tensor) -> tuple[Tensor, Tensor]:
     if similarities.ndim < 2:
         raise ValueError(f"similarities must have shape (..., N, M), got {tuple(similarities.shape)}")
     h = similarities.detach().double()
-    if torch.isnan(h).any() or (h == torch.inf).any():
+    if fails(h < torch.inf):
         raise ValueError("similarities holds NaN or plus infinity")
     keep = h > -torch.inf
-    if similarities.shape[-1] < 2 or not bool((keep.sum(-1) >= 2).all()):
+    if similarities.shape[-1] < 2 or fails(keep.sum(-1) >= 2):
         raise ValueError("similarities must have at least two negatives in every row")
     return (h - h.amax(-1, keepdim=True)).masked_fill_(~keep, 0), keep
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import softplus
 
+from lab.geometry import fails
 from lab.losses.similarity import check_columns, divisor, product, unit_rows
 
 
@@ -133,7 +134,7 @@ def instance_nce(
     count = bank.shape[-2]
     noise = _check_index(noise, "noise", count, z.shape[:-1], extra=True)
     constant = torch.as_tensor(log_constant, dtype=z.dtype, device=z.device)
-    if not bool(torch.isfinite(constant).all()):
+    if fails(torch.isfinite(constant)):
         raise ValueError(f"log_constant must be finite, got {log_constant}")
     shift = constant.detach() + math.log(noise.shape[-1] / count)  # log of Z m / n
     yes = (z * own).sum(-1) / divisor(temperature, 1) - (shift.unsqueeze(-1) if shift.ndim else shift)
@@ -215,7 +216,7 @@ def _check_index(index: Any, name: str, count: int, rows: torch.Size, *, extra: 
     if items != shared or (extra and index.shape[-1] < 1):
         expected = f"{tuple(rows)}" + (" and an axis of items" if extra else "")
         raise ValueError(f"{name} must have shape {expected}, got {tuple(index.shape)}")
-    if not bool(((index >= 0) & (index < count)).all()):
+    if fails((index >= 0) & (index < count)):
         raise ValueError(f"{name} must lie in 0 .. {count - 1}, the rows of bank")
     shape = (*rows, index.shape[-1]) if extra else rows
     return index.long().expand(shape)

@@ -10,7 +10,9 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
+from lab.geometry import fails, is_seen
 from lab.losses.blockwise import compare
 from lab.losses.selection import Pairs, check_pair_labels
 from lab.losses.similarity import check_columns, divisor, product, unit_rows, without_diagonal
@@ -93,9 +95,9 @@ def label_sums(
         shares = torch.log_softmax(without_diagonal(logits) if skip else logits, -1)
         mean = shares.masked_fill(~alike, 0).sum(-1) / number.clamp(min=1)
         return LabelSums(torch.zeros_like(mean), mean, number)
-    _, numbers = torch.unique(torch.cat([own, other], -1), return_inverse=True)
+    numbers, classes = _numbered(torch.cat([own, other], -1))
     own_class, other_class = numbers[..., : own.shape[-1]], numbers[..., own.shape[-1] :]
-    count = _counts(own_class, other_class, int(numbers.max()) + 1) - len(skip)
+    count = _counts(own_class, other_class, classes) - len(skip)
     _check(count, other.shape[-1] - len(skip))
     everyone = compare(x, y, temperature, skip=skip, diagonal=False, block=block).rows
     if inside:
@@ -105,15 +107,23 @@ def label_sums(
 
         kept = compare(x, y, temperature, skip=skip, diagonal=False, block=block, keep=same).rows
         return LabelSums(everyone, kept, count)
-    mean = _mean_of_positives(x, y, own_class, other_class, count, bool(skip))
+    mean = _mean_of_positives(x, y, own_class, other_class, classes, count, bool(skip))
     return LabelSums(everyone, mean / divisor(temperature, 1), count)
 
 
 def _check(number: Tensor, most: int) -> None:
-    if not bool((number > 0).any()):
+    if fails((number > 0).any()):
         raise ValueError("labels leave no positive pair: no two items share a label")
-    if bool((number == most).all()):
+    if fails(~(number == most).all()):
         raise ValueError("labels hold one class: there is no negative pair")
+
+
+def _numbered(labels: Tensor) -> tuple[Tensor, int]:
+    """Labels (..., N) counted from 0 in their order, and a number of classes that suffices for all of them."""
+    ordered, order = labels.sort(-1)
+    rises = F.pad((ordered[..., 1:] != ordered[..., :-1]).cumsum(-1), (1, 0))
+    numbers = torch.empty_like(labels).scatter_(-1, order, rises)
+    return numbers, int(numbers.max()) + 1 if is_seen(numbers) else labels.shape[-1]
 
 
 def _counts(own: Tensor, other: Tensor, classes: int) -> Tensor:
@@ -121,13 +131,14 @@ def _counts(own: Tensor, other: Tensor, classes: int) -> Tensor:
     return sizes.scatter_add_(-1, other, torch.ones_like(other)).gather(-1, own)
 
 
-def _mean_of_positives(x: Tensor, y: Tensor, own: Tensor, other: Tensor, count: Tensor, exclude: bool) -> Tensor:
+def _mean_of_positives(
+    x: Tensor, y: Tensor, own: Tensor, other: Tensor, classes: int, count: Tensor, exclude: bool
+) -> Tensor:
     """Mean cosine to the positives: <x_i, sum of its class less x_i itself> / count, 0 where there is none.
 
     The sums are taken in double precision, since a small temperature multiplies their error.
     """
     wide_x, wide_y = x.double(), y.double()
-    classes = int(torch.maximum(own.max(), other.max())) + 1
     shape = (*y.shape[:-2], classes, y.shape[-1])
     index = other[..., None].expand(wide_y.shape)
     sums = torch.zeros(shape, dtype=torch.float64, device=y.device).scatter_add(-2, index, wide_y)

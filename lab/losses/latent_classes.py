@@ -56,8 +56,7 @@ def logistic_contrast(anchors: Tensor, positives: Tensor, negatives: Tensor) -> 
     check_same_shape(anchors, positives, ("anchors", "positives"))
     check_same_shape(anchors, negatives, ("anchors", "negatives"))
     a, p, n = (
-        full_rows(x, name)
-        for x, name in ((anchors, "anchors"), (positives, "positives"), (negatives, "negatives"))
+        full_rows(x, name) for x, name in ((anchors, "anchors"), (positives, "positives"), (negatives, "negatives"))
     )
     return logistic((a * (p - n)).sum(-1)).mean(-1)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lab.geometry import check_same_shape, normalise
+from lab.geometry import check_same_shape, fails, normalise
 from lab.losses.similarity import check_columns, divisor, product, unit_rows, without_diagonal
 
 
@@ -109,7 +109,7 @@ def hopfield_retrieve(state: Tensor, stored: Tensor, *, temperature: float | Ten
     check_columns(x, y, ("state", "stored"))
     weights = torch.softmax(product(x, y) / divisor(temperature), -1)
     retrieved = product(weights, y.mT)
-    if not bool((retrieved.detach() != 0).any(-1).all()):
+    if fails((retrieved.detach() != 0).any(-1)):
         raise ValueError("stored rows cancel out: the mean that a state retrieves is 0 and has no direction")
     return normalise(retrieved, "stored")
 

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from lab.geometry import check_positive, check_same_shape
+from lab.geometry import check_positive, check_same_shape, fails
 from lab.hyperbolic import check_points, hyperbolic_distances
 from lab.losses.similarity import divisor, full_rows
 
@@ -88,7 +88,7 @@ def lorentz_cones(general: Tensor, special: Tensor, *, min_radius: float = 0.1) 
     g, s = check_points(general, "general"), check_points(special, "special")
     dtype, g, s = g.dtype, g.double(), s.double()
     r, t = (torch.linalg.vector_norm(rows, dim=-1) for rows in (g, s))
-    if not bool((r.detach() > 0).all()):
+    if fails(r.detach() > 0):
         raise ValueError("general has a zero row, which has no cone")
     far = hyperbolic_distances(g[..., None, :], s[..., None, :])[..., 0, 0]
     half = (r + t + far) / 2

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from lab.geometry import check_embeddings
 from lab.losses.class_logits import check_between, class_cosines, class_cross_entropy, class_pairs, class_rows
-from lab.losses.selection import Selected, WithoutPositives
+from lab.losses.selection import Pairs, Selected, WithoutPositives, check_pair_labels
 from lab.losses.similarity import divisor, product
 
 
@@ -134,6 +134,15 @@ def angular_margin(cosines: Tensor, sines: Tensor, margin: float, *, monotone: b
     return torch.where(cosines >= -math.cos(margin), within, cosines - margin * math.sin(margin))
 
 
+def _own(positive: Tensor, labels: Any) -> tuple[Tensor, ...]:
+    """Where the items stand with their classes, as indices; at the first class where the mask left none."""
+    if isinstance(labels, Pairs) or check_pair_labels(labels, positive.shape[-2]).dtype == torch.bool:
+        return positive.nonzero(as_tuple=True)
+    # One class an item needs no look at the values, for which an accelerator would have to be waited for.
+    places = torch.meshgrid(*(torch.arange(n, device=positive.device) for n in positive.shape[:-1]), indexing="ij")
+    return (*places, positive.to(torch.uint8).argmax(-1))
+
+
 def _sines(x: Tensor, w: Tensor, cosines: Tensor, where: tuple[Tensor, ...], rows: Tensor) -> Tensor:
     """Sines of the angles at the entries ``where`` of the cosines, 0 elsewhere: the length of x beside its row of w.
 
@@ -142,7 +151,7 @@ def _sines(x: Tensor, w: Tensor, cosines: Tensor, where: tuple[Tensor, ...], row
     lead = cosines.shape[:-2]
     items = x.expand(*lead, *x.shape[-2:])[where[:-1]]
     classes = w.expand(*lead, *w.shape[-2:])[(*where[:-2], rows)]
-    beside = items - cosines[where][:, None] * classes
+    beside = items - cosines[where][..., None] * classes
     return torch.zeros_like(cosines).index_put(where, torch.linalg.vector_norm(beside, dim=-1))
 
 
@@ -240,7 +249,7 @@ def sub_centre_arcface(
     nearest = every.argmax(-1, keepdim=True)
     cosines, tau = every.gather(-1, nearest)[..., 0], divisor(temperature)
     pairs = class_pairs(labels, *cosines.shape[-2:], mask=mask, device=cosines.device)
-    own = pairs.positive.expand(cosines.shape).nonzero(as_tuple=True)
+    own = _own(pairs.positive.expand(cosines.shape), labels)
     sines = _sines(x, w, cosines, own, own[-1] * weights.shape[-2] + nearest[..., 0][own])
     adjusted = angular_margin(cosines, sines, margin, monotone=monotone)
     return class_cross_entropy(cosines / tau, pairs, without_positives, adjusted / tau)

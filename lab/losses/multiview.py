@@ -169,8 +169,8 @@ def mv_dhel_parts(views: Tensor | Sequence[Tensor], *, temperature: float | Tens
     """
     z = unit_views(views)
     v = z.shape[-3]
-    above = torch.ones(v, v, dtype=torch.bool, device=z.device).triu(1)
-    agreement = torch.logsumexp(_positives(z, temperature)[..., above], -1).mean(-1)
+    first, second = torch.triu_indices(v, v, 1, device=z.device)
+    agreement = torch.logsumexp(_positives(z, temperature)[..., first, second], -1).mean(-1)
     own = without_diagonal(product(z, z) / divisor(temperature, 3))
     return agreement, torch.logsumexp(own, -1).mean(-1)
 

@@ -14,6 +14,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from lab.geometry import fails
 from lab.losses.selection import Selected, WithoutPositives, over_anchors
 from lab.losses.similarity import divisor, euclidean, product, unit_rows
 from lab.losses.targets import check_targets, order
@@ -71,7 +72,7 @@ def rank_n_contrast(
     """
     batch = order(embeddings, targets, reference=reference, reference_targets=reference_targets, mask=mask)
     logits = -distance(batch.anchors, batch.candidates) / divisor(temperature)
-    if not bool(torch.isfinite(logits.detach()).all()):
+    if fails(torch.isfinite(logits.detach())):
         raise ValueError("embeddings are too large: their distances over temperature are not finite")
     # Sorted from the farthest target to the nearest, S_ij is a beginning of the row; unusable pairs come last.
     apart = batch.distances().masked_fill(~batch.usable, -1).expand(logits.shape)
@@ -165,17 +166,17 @@ def conr(
     apart = batch.distances().expand(logits.shape)
     positive = (apart <= width) & batch.usable
     negative = (apart > width) & batch.usable & (torch.cdist(own, other, p=1.0) <= width)
-    if not bool(positive.any()):
+    if fails(positive.any()):
         raise ValueError(f"targets leave no positive pair within width {width}")
     strength = push * apart
     eta = torch.ones((), dtype=logits.dtype, device=logits.device)
     if weights is not None:
         eta = check_targets(weights, rows.shape[:-1], "weights").to(rows.device)[..., 0]
-        if not bool((eta > 0).all()):
+        if fails(eta > 0):
             raise ValueError("weights must be above 0")
         strength = strength + eta.log()[..., None]
     strength = strength.to(logits.dtype)
-    if not bool(torch.isfinite(strength).all()):
+    if fails(torch.isfinite(strength)):
         raise ValueError("push is too large for these targets: the weights of negatives overflow")
     pushed = torch.where(positive, logits, logits + strength)
     # An anchor with neither kind keeps one finite entry, so that no gradient is NaN; its term is not used.

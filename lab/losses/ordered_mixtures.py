@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor
 
+from lab.geometry import fails
 from lab.losses.selection import Selected, WithoutPositives, over_anchors
 from lab.losses.similarity import divisor, product, unit_rows
 from lab.losses.targets import order
@@ -161,6 +162,6 @@ def supremix(
     finite = [torch.where(keep, value, logits) for value, keep in zip(pushed, pushing, strict=True)]
     total = torch.logsumexp(torch.cat([values, *finite], -1).masked_fill(~entries, -torch.inf), -1)
     terms = total - torch.where(positive, values, 0).sum(-1) / counts.clamp(min=1)
-    if not bool((counts > 0).any()):
+    if fails((counts > 0).any()):
         raise ValueError(f"targets leave no positive: no two are equal, and none lies between others within {window}")
     return over_anchors(terms, counts > 0, without_positives)

@@ -11,7 +11,7 @@ import math
 import torch
 from torch import Tensor
 
-from lab.geometry import check_same_shape
+from lab.geometry import check_same_shape, fails
 from lab.losses.similarity import full_rows, product
 
 
@@ -128,7 +128,7 @@ def _standardise(x: Tensor, name: str, unbiased: bool, eps: float) -> Tensor:
     """Columns centred and divided by their standard deviation, whatever their scale."""
     check_weight(eps, "eps")
     constant = x.detach().amax(-2) == x.detach().amin(-2)
-    if eps == 0 and bool(constant.any()):
+    if eps == 0 and fails(~constant):
         column = constant.nonzero()[0].tolist()[-1]
         raise ValueError(f"{name} has a column without variance, number {column}: set eps above 0 to let it pass")
     # The result does not depend on this factor, so it is a constant for the gradient; squares cannot overflow after it.

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from lab.geometry import check_same_shape
+from lab.geometry import check_same_shape, fails
 from lab.losses.similarity import divisor, product, unit_rows
 
 
@@ -30,13 +30,13 @@ def check_scores(scores: Any, name: str, *, least: int = 1) -> Tensor:
         raise TypeError(f"{name} must have a floating dtype, got {scores.dtype}; convert them with .float()")
     if scores.ndim < 1 or scores.shape[-1] < least or scores.numel() == 0:
         raise ValueError(f"{name} must have shape (..., N) with N at least {least}, got {tuple(scores.shape)}")
-    if not bool(torch.isfinite(scores.detach()).all()):
+    if fails(torch.isfinite(scores.detach())):
         raise ValueError(f"{name} hold NaN or infinity")
     return scores.float() if scores.dtype in (torch.float16, torch.bfloat16) else scores
 
 
 def _check_size(values: Tensor, name: str) -> Tensor:
-    if not bool(torch.isfinite(values.detach()).all()):
+    if fails(torch.isfinite(values.detach())):
         raise ValueError(f"{name} are too large: their differences are not finite in {values.dtype}")
     return values
 
@@ -82,7 +82,7 @@ def cosent(similarities: Tensor, targets: Tensor, *, temperature: float | Tensor
     if y.shape not in (s.shape, s.shape[-1:]):
         raise ValueError(f"targets must have shape {tuple(s.shape)} like similarities, got {tuple(y.shape)}")
     y = y.expand(s.shape)
-    if not bool((y.amax(-1) > y.amin(-1)).all()):
+    if fails(y.amax(-1) > y.amin(-1)):
         raise ValueError("targets are all equal: there is no order to learn")
     s = s / divisor(temperature, 1)
     _check_size(s.amax(-1) - s.amin(-1), "similarities")
@@ -131,9 +131,7 @@ def margin_mse(
     check_same_shape(a, s, ("teacher_positive", "positive_scores"))
     check_same_shape(b, n, ("teacher_negative", "negative_scores"))
     if n.shape != s.shape and n.shape[:-1] != s.shape:
-        raise ValueError(
-            f"negative_scores must have shape {tuple(s.shape)} or {(*s.shape, 'M')}, got {tuple(n.shape)}"
-        )
+        raise ValueError(f"negative_scores must have shape {tuple(s.shape)} or {(*s.shape, 'M')}, got {tuple(n.shape)}")
     if n.ndim == s.ndim:
         n, b = n[..., None], b[..., None]
     errors = ((s[..., None] - n) - (a.detach()[..., None] - b.detach())).square()

@@ -13,6 +13,8 @@ from typing import Any, Literal, NamedTuple
 import torch
 from torch import Tensor
 
+from lab.geometry import fails
+
 WithoutPositives = Literal["drop", "zero", "error"]
 
 
@@ -53,7 +55,7 @@ class Pairs:
                 "positive and negative must have the same shape, got "
                 f"{tuple(self.positive.shape)} and {tuple(self.negative.shape)}"
             )
-        if bool((self.positive & self.negative).any()):
+        if fails(~(self.positive & self.negative)):
             raise ValueError("positive and negative overlap: a pair cannot be both")
 
     def keep(self, mask: Tensor) -> Pairs:
@@ -157,16 +159,16 @@ def select(
             if reference_labels is None:
                 raise ValueError("reference_labels are missing: the candidates of reference need labels too")
             pairs = by_label(own, check_pair_labels(reference_labels, columns, "reference_labels").to(device))
-        if not bool(pairs.positive.any()):
+        if fails(pairs.positive.any()):
             raise ValueError("labels leave no positive pair: no two items share a label")
-        if needs_negatives and not bool(pairs.negative.any()):
+        if needs_negatives and fails(pairs.negative.any()):
             raise ValueError("labels hold one class: there is no negative pair")
     if mask is not None:
         pairs = pairs.keep(mask.to(device) if isinstance(mask, Tensor) else mask)
     name = "labels" if mask is None else "mask"
-    if not bool(pairs.positive.any()):
+    if fails(pairs.positive.any()):
         raise ValueError(f"{name} leaves no positive pair")
-    if needs_negatives and not bool(pairs.negative.any()):
+    if needs_negatives and fails(pairs.negative.any()):
         raise ValueError(f"{name} leaves no negative pair")
     return pairs
 
@@ -218,9 +220,9 @@ def over_anchors(terms: Tensor, counts: Tensor, without_positives: WithoutPositi
         raise ValueError(f"without_positives must be drop, zero or error, got {without_positives!r}")
     number = counts.sum(-1)
     dropped = counts.shape[-1] - number
-    if without_positives == "error" and bool((dropped > 0).any()):
+    if without_positives == "error" and fails(dropped == 0):
         raise ValueError(f"{int(dropped.max())} anchor(s) have no positive, and without_positives is error")
-    if not bool((number > 0).all()):
+    if fails(number > 0):
         raise ValueError("labels or mask leave no anchor with a positive")
     total = torch.where(counts, terms, 0).sum(-1)
     divisor = number if without_positives == "drop" else terms.shape[-1]

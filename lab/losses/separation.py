@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lab.geometry import fails
 from lab.losses.scores import check_scores
 from lab.losses.similarity import divisor
 
@@ -91,6 +92,6 @@ def mann_whitney(
     dtype = torch.promote_types(p.dtype, n.dtype)
     p, n = (p / tau).to(dtype), (n / tau).to(dtype)
     spread = torch.stack([n.detach().amax(-1) - p.detach().amin(-1), p.detach().amax(-1) - n.detach().amin(-1)])
-    if not bool(torch.isfinite(spread).all()):
+    if fails(torch.isfinite(spread)):
         raise ValueError("positive_scores and negative_scores are too large: their differences are not finite")
     return _MeanSoftplus.apply(p, n, block)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from lab.geometry import check_positive, check_same_shape
+from lab.geometry import check_positive, check_same_shape, fails
 from lab.losses.contrastive import anchor_rows
 from lab.losses.pair_sums import total_softplus
 from lab.losses.similarity import unit_rows
@@ -62,7 +62,7 @@ def sigmoid_pairs(
     check_same_shape(x, y, ("x", "y"))
     x, y = unit_rows(x, "x", min_rows=2), unit_rows(y, "y")
     shift = torch.as_tensor(bias, dtype=x.dtype, device=x.device)
-    if not bool(torch.isfinite(shift.detach()).all()):
+    if fails(torch.isfinite(shift.detach())):
         raise ValueError(f"bias must be finite, got {bias}")
     own = anchor_rows(x.shape[-2], part)
     total = total_softplus(x[..., own, :], y, temperature, shift, offset=own.start, block=block)

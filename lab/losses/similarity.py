@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lab.geometry import check_embeddings, check_positive, normalise
+from lab.geometry import check_embeddings, check_positive, fails, normalise
 
 
 def full_rows(x: Tensor, name: str, *, min_rows: int = 1) -> Tensor:
@@ -52,7 +52,8 @@ def check_columns(x: Tensor, y: Tensor, names: tuple[str, str]) -> None:
 
 def product(x: Tensor, y: Tensor) -> Tensor:
     """Inner products x y^T of rows that are checked already, in their own precision whatever autocast asks for."""
-    if not torch.is_autocast_enabled(x.device.type):
+    kind = x.device.type
+    if not torch.amp.is_autocast_available(kind) or not torch.is_autocast_enabled(kind):
         return x @ y.mT
     with torch.autocast(x.device.type, enabled=False):
         return x @ y.mT
@@ -167,7 +168,7 @@ def snr(x: Tensor, y: Tensor) -> Tensor:
     check_columns(x, y, ("x", "y"))
     x, y = x - x.mean(-1, keepdim=True), y - y.mean(-1, keepdim=True)
     signal = x.square().sum(-1, keepdim=True)
-    if not (signal > 0).all():
+    if fails(signal > 0):
         raise ValueError("x has a row whose entries are all equal: it has no variance to compare with")
     noise = signal + y.square().sum(-1)[..., None, :] - 2 * product(x, y)
     return noise.clamp(min=0) / signal

@@ -15,6 +15,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from lab.geometry import fails
 from lab.losses.multiview import unit_views
 from lab.losses.scores import check_scores
 from lab.losses.similarity import divisor, product, without_diagonal
@@ -217,8 +218,8 @@ def group_ordering(
         raise ValueError(f"negatives must be a whole number in 1 .. {n - 1} for {n} rows, got {negatives}")
     others = z.detach() if stop_gradient else z
     samples = product(z.transpose(-3, -2), others.transpose(-3, -2))
-    apart = ~torch.eye(v, dtype=torch.bool, device=z.device)
-    positive = samples[..., apart].unflatten(-1, (v, v - 1)).transpose(-3, -2)
+    apart = (~torch.eye(v, dtype=torch.bool)).flatten().nonzero()[:, 0].to(z.device)
+    positive = samples.flatten(-2)[..., apart].unflatten(-1, (v, v - 1)).transpose(-3, -2)
     nearest = without_diagonal(product(z, others)).topk(negatives, -1).values
     tau = divisor(temperature, 2)
     return _ordering(positive, nearest, tau, network, relaxation).mean((-2, -1))
@@ -262,7 +263,7 @@ def _run(
     if relaxation not in ("logistic", "cauchy"):
         raise ValueError(f"relaxation must be logistic or cauchy, got {relaxation!r}")
     tau = divisor(temperature, 1)
-    if not bool(torch.isfinite(((x.amax(-1, keepdim=True) - x.amin(-1, keepdim=True)) / tau).detach()).all()):
+    if fails(torch.isfinite(((x.amax(-1, keepdim=True) - x.amin(-1, keepdim=True)) / tau).detach())):
         raise ValueError("temperature is too small for scores or values so far apart: their quotient overflows")
     shares = []
     for low, high in layers:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lab.geometry import check_embeddings, check_same_shape
+from lab.geometry import check_embeddings, check_same_shape, fails
 from lab.losses.similarity import divisor, product, unit_rows
 
 
@@ -31,15 +31,15 @@ def check_graph(weights: Tensor, name: str = "weights") -> Tensor:
     check_embeddings(weights, name)
     if weights.shape[-1] != weights.shape[-2]:
         raise ValueError(f"{name} must be square, got {tuple(weights.shape)}")
-    if (weights < 0).any():
+    if fails(weights >= 0):
         raise ValueError(f"{name} must not be negative, got {float(weights.min())}")
     total = weights.sum((-2, -1))
     digits = 1e-9 if weights.dtype == torch.float64 else 1e-4
-    if ((total - 1).abs() > digits).any():
+    if fails((total - 1).abs() <= digits):
         raise ValueError(f"{name} must sum to 1 (they are probabilities of pairs), got {total.flatten()[0].item():g}")
-    if ((weights - weights.mT).abs() > digits * weights.amax()).any():
+    if fails((weights - weights.mT).abs() <= digits * weights.amax()):
         raise ValueError(f"{name} must be symmetric")
-    if (weights.sum(-1) == 0).any():
+    if fails(weights.sum(-1) != 0):
         raise ValueError(f"{name} leave node {int((weights.sum(-1) == 0).nonzero()[0][-1])} without any pair")
     return weights
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lab.geometry import check_positive
+from lab.geometry import check_positive, fails
 from lab.losses.collapse_terms import class_index
 from lab.losses.similarity import full_rows, product, unit_rows
 
@@ -182,7 +182,7 @@ def _rate(x: Tensor, epsilon: float, counts: Tensor | None = None) -> Tensor:
     moment = product(wide.mT, wide.mT) if d <= n else product(wide, wide)
     moment = moment + torch.eye(min(n, d), dtype=wide.dtype, device=x.device)
     factor, failed = torch.linalg.cholesky_ex(moment)
-    if bool((failed > 0).any()) or not bool(torch.isfinite(factor.detach()).all()):
+    if fails(failed == 0) or fails(torch.isfinite(factor.detach())):
         raise ValueError(f"embeddings are too large for an epsilon of {epsilon}: the determinant overflows")
     return factor.diagonal(dim1=-2, dim2=-1).log().sum(-1).to(x.dtype)
 

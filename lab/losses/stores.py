@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lab.geometry import check_embeddings
+from lab.geometry import check_embeddings, fails
 from lab.losses.instance_discrimination import instance_nce, instance_softmax, log_partition
 from lab.losses.selection import check_pair_labels
 from lab.losses.similarity import unit_rows
@@ -75,9 +75,16 @@ class Queue(nn.Module):
         self.register_buffer("stored_steps", torch.full((size,), -1, dtype=torch.long))
         self.register_buffer("cursor", torch.zeros((), dtype=torch.long))  # where the next row goes
         self.register_buffer("filled", torch.zeros((), dtype=torch.long))
+        self._count: int | None = 0  # `filled` as the host knows it, so that a step need not ask the device
 
     def __len__(self) -> int:
-        return int(self.filled)
+        if self._count is None:
+            self._count = int(self.filled)
+        return self._count
+
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        super()._load_from_state_dict(*args, **kwargs)
+        self._count = None
 
     @property
     def rows(self) -> Tensor:
@@ -123,7 +130,8 @@ class Queue(nn.Module):
         self.stored = self.stored.index_copy(-2, places, rows[..., -count:, :].detach().to(self.stored))
         self.stored_steps = self.stored_steps.index_fill(0, places, step)
         self.cursor = (self.cursor + count) % size
-        self.filled = (self.filled + count).clamp(max=size)
+        self._count = min(len(self) + count, size)
+        self.filled = torch.full_like(self.filled, self._count)
 
 
 class MemoryBank(nn.Module):
@@ -182,6 +190,11 @@ class MemoryBank(nn.Module):
         self.momentum = momentum
         self.register_buffer("rows", unit_rows(torch.randn(count, dim, generator=generator, dtype=dtype), "rows"))
         self.register_buffer("log_constant", torch.tensor(torch.nan, dtype=dtype))
+        self._has_constant = False  # known to the host, so that a step need not ask the device
+
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        super()._load_from_state_dict(*args, **kwargs)
+        self._has_constant = False
 
     @torch.no_grad()
     def update(self, index: Tensor, x: Tensor) -> None:
@@ -196,9 +209,9 @@ class MemoryBank(nn.Module):
         index = torch.as_tensor(index, device=self.rows.device)
         if index.is_floating_point() or index.dtype == torch.bool or index.shape != new.shape[:1]:
             raise ValueError(f"index must be integers of shape ({len(new)},), got {index.dtype}, {tuple(index.shape)}")
-        if not bool(((index >= 0) & (index < len(self.rows))).all()):
+        if fails((index >= 0) & (index < len(self.rows))):
             raise ValueError(f"index must lie in 0 .. {len(self.rows) - 1}")
-        if len(index.unique()) != len(index):
+        if fails(index.sort().values.diff() != 0):
             raise ValueError("index holds an item twice")
         mixed = self.momentum * self.rows[index] + (1 - self.momentum) * new
         mixed = torch.where((mixed == 0).all(-1, keepdim=True), new, mixed)  # exactly opposite, in equal shares
@@ -216,8 +229,9 @@ class MemoryBank(nn.Module):
 
     def nce(self, x: Tensor, index: Tensor, noise: Tensor, *, temperature: float, proximal: float = 0.0) -> Tensor:
         """``instance_nce`` over the stored rows; the first call estimates Z from its noise items and keeps it."""
-        if bool(self.log_constant.isnan()):
+        if not self._has_constant and bool(self.log_constant.isnan()):
             self.log_constant = log_partition(x, self.rows, noise, temperature=temperature).to(self.log_constant)
+        self._has_constant = True
         return instance_nce(
             x, index, self.rows, noise, temperature=temperature, log_constant=self.log_constant, proximal=proximal
         )

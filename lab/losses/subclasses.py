@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lab.geometry import check_positive
+from lab.geometry import check_positive, fails
 from lab.losses.anchors import check_margin, log_sum_exp
 from lab.losses.selection import Selected, WithoutPositives, check_pair_labels, over_anchors
 from lab.losses.similarity import divisor, product, unit_rows
@@ -125,11 +125,11 @@ def subclass_contrast(
     check_margin(weight, "weight")
     check_positive(class_temperature, "class_temperature")
     same_class, same_subclass = (_equal(v, x, n) for v, n in ((labels, "labels"), (subclasses, "subclasses")))
-    if bool((same_subclass & ~same_class).any()):
+    if fails(~(same_subclass & ~same_class)):
         raise ValueError("subclasses must each lie within one class, got one with items of two classes")
     itself = torch.eye(x.shape[-2], dtype=torch.bool, device=x.device)
     near, wider = same_subclass & ~itself, same_class & ~same_subclass
-    if bool(same_class.all()):
+    if fails(~same_class.all()):
         raise ValueError("labels hold one class: there is no negative pair")
     cosines = product(x, x)
     fine = _term(cosines / divisor(temperature), near, ~itself)

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lab.geometry import fails
 from lab.losses.class_logits import check_between, one_dtype
 from lab.losses.selection import Selected, WithoutPositives, over_anchors, select
 from lab.losses.similarity import check_columns, full_rows, product
@@ -64,7 +65,7 @@ def collaborative_inner_product(
     y = x if reference is None else full_rows(reference, "reference")
     check_columns(x, y, ("embeddings", "reference"))
     products = product(*one_dtype(x, y))
-    if not bool(torch.isfinite(products.detach()).all()):
+    if fails(torch.isfinite(products.detach())):
         raise ValueError("embeddings are so long that their inner products overflow")
     n, m = products.shape[-2:]
     columns = None if reference is None else m

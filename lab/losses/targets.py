@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from lab.geometry import fails
 from lab.losses.selection import Pairs, select
 from lab.losses.similarity import check_columns, full_rows
 
@@ -67,7 +68,7 @@ def check_targets(targets: Any, rows: torch.Size | tuple[int, ...], name: str = 
     else:
         raise ValueError(f"{name} must have shape ({rows[-1]},) or ({rows[-1]}, K), got {shape}")
     columns = columns.detach().double()
-    if not bool(torch.isfinite(columns).all()):
+    if fails(torch.isfinite(columns)):
         raise ValueError(f"{name} hold NaN or infinity")
     return columns
 
@@ -114,8 +115,7 @@ def order(
         other = check_targets(reference_targets, candidates.shape[:-1], "reference_targets").to(anchors.device)
         if own.shape[-1] != other.shape[-1]:
             raise ValueError(
-                "targets and reference_targets must have as many columns, got "
-                f"{own.shape[-1]} and {other.shape[-1]}"
+                f"targets and reference_targets must have as many columns, got {own.shape[-1]} and {other.shape[-1]}"
             )
     n, m = anchors.shape[-2], candidates.shape[-2]
     usable = torch.ones(n, m, dtype=torch.bool, device=anchors.device)

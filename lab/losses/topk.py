@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
+from lab.geometry import fails
 from lab.losses.scores import check_scores
 from lab.losses.selection import Pairs, Selected, WithoutPositives, over_anchors, select
 from lab.losses.similarity import check_columns, divisor, product, unit_rows
@@ -92,10 +93,10 @@ def soft_top_k(scores: Tensor, k: int | Tensor, *, temperature: float | Tensor) 
     number = torch.as_tensor(k, device=x.device)
     if number.ndim and number.shape != x.shape[:-1]:
         raise ValueError(f"k must have the leading shape {tuple(x.shape[:-1])} of scores, got {tuple(number.shape)}")
-    if not bool(((number >= 1) & (number < x.shape[-1])).all()):
+    if fails((number >= 1) & (number < x.shape[-1])):
         raise ValueError(f"k must lie in 1 .. {x.shape[-1] - 1}, got {k}")
     x = x / divisor(temperature, 1)
-    if not bool(torch.isfinite(x.detach().amax(-1) - x.detach().amin(-1)).all()):
+    if fails(torch.isfinite(x.detach().amax(-1) - x.detach().amin(-1))):
         raise ValueError("scores are too large: their differences over temperature are not finite")
     return _chosen(x, number.expand(x.shape[:-1])).sigmoid().to(scores.dtype)
 
@@ -162,7 +163,7 @@ def soft_top_k_loss(
     positives, available = positive.sum(-1), usable.sum(-1)
     counts = positives > 0
     number = positives if k is None else torch.full_like(positives, k)
-    if k is not None and bool((counts & (available <= k)).any()):
+    if k is not None and fails(~(counts & (available <= k))):
         raise ValueError(f"k must be below each anchor's number of candidates, got {k}")
     # Where there is nothing to choose (no positive, or no negative) stands a choice among all, which is not used.
     idle = ~counts | (number >= available)

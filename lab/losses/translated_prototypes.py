@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from lab.geometry import check_positive, check_same_shape
+from lab.geometry import check_positive, check_same_shape, fails
 from lab.losses.selection import check_pair_labels
 from lab.losses.similarity import check_columns, divisor, full_rows, product, unit_rows
 
@@ -31,7 +31,7 @@ def check_assignments(
     checked = check_pair_labels(assignments, shape[-1], name).to(device)
     if checked.dtype == torch.bool or checked.shape != shape:
         raise ValueError(f"{name} must be integers of shape {tuple(shape)}, got {tuple(checked.shape)}")
-    if bool((checked < 0).any()) or bool((checked >= count).any()):
+    if fails((checked >= 0) & (checked < count)):
         raise ValueError(f"{name} must lie in 0 .. {count - 1}, got {int(checked.min())} .. {int(checked.max())}")
     return checked
 
@@ -125,14 +125,14 @@ def prototype_alignment(
     count = centres.shape[-2]
     chosen = check_assignments(assignments, rows.shape[:-1], count, rows.device)
     logits = product(rows, centres) / divisor(temperature)
-    if not bool(torch.isfinite(logits.detach()).all()):
+    if fails(torch.isfinite(logits.detach())):
         raise ValueError(f"prototypes are too long: products / temperature overflow {logits.dtype}")
     used = torch.ones(count, dtype=torch.bool, device=rows.device)
     if members is not None:
         if not isinstance(members, Tensor) or members.shape[-1:] != (count,):
             raise ValueError(f"members must be a tensor of shape (..., {count})")
         used = (members > 0).to(rows.device)
-        if not bool(used.expand(*rows.shape[:-2], count).gather(-1, chosen).all()):
+        if fails(used.expand(*rows.shape[:-2], count).gather(-1, chosen)):
             raise ValueError("members has no row in a cluster that assignments name")
         logits = logits.masked_fill(~used[..., None, :], -torch.inf)
     logs = torch.log_softmax(logits, -1)
@@ -145,7 +145,7 @@ def prototype_alignment(
     if guide.shape[-2] != count:
         raise ValueError(f"teacher must have {count} rows, one a prototype, got {tuple(guide.shape)}")
     likeness = product(guide, guide) / teacher_temperature
-    if not bool(torch.isfinite(likeness).all()):
+    if fails(torch.isfinite(likeness)):
         raise ValueError(f"teacher is too long: products / teacher_temperature overflow {likeness.dtype}")
     likeness = likeness.masked_fill(~used[..., None, :], -torch.inf)
     target = torch.softmax(likeness, -1).to(logs.dtype).expand(*rows.shape[:-2], count, count)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from lab.geometry import check_positive, check_same_shape
+from lab.geometry import check_positive, check_same_shape, fails
 from lab.losses.redundancy import check_weight, zero_diagonal
 from lab.losses.similarity import full_rows, product
 
@@ -190,6 +190,6 @@ def refuse_overflow(value: Tensor, name: str) -> Tensor:
     >>> refuse_overflow(torch.ones(()), "embeddings").item()
     1.0
     """
-    if not bool(torch.isfinite(value.detach()).all()):
+    if fails(torch.isfinite(value.detach())):
         raise ValueError(f"{name} holds entries so large that squares of them overflow {value.dtype}")
     return value

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lab.geometry import check_embeddings, check_same_shape
+from lab.geometry import check_embeddings, check_same_shape, fails
 from lab.losses.similarity import check_columns, divisor, product, unit_rows
 
 
@@ -143,7 +143,7 @@ def instance_weighted_info_nce(
     check_columns(g_a, g_p, ("guide_anchors", "guide_positives"))
     own = torch.eye(a.shape[-2], dtype=torch.bool, device=a.device)
     kept = product(g_a, g_p) < threshold
-    if noise is None and not bool((kept & ~own).any()):
+    if noise is None and fails((kept & ~own).any()):
         raise ValueError(f"threshold {threshold} leaves no negative: the guide finds every pair at least so similar")
     logits = product(a, p) / tau
     positive = torch.diagonal(logits, dim1=-2, dim2=-1)

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from lab.geometry import check_same_shape
+from lab.geometry import check_same_shape, fails
 from lab.losses.similarity import full_rows, product, unit_rows
 
 
@@ -169,6 +169,6 @@ def _whiten(x: Tensor, eps: float, name: str) -> Tensor:
     # A squared pivot over its variance is the share of a column that the columns before it do not explain.
     pivots = factor.detach().diagonal(dim1=-2, dim2=-1).square()
     variances = covariance.detach().diagonal(dim1=-2, dim2=-1)
-    if bool((failed > 0).any()) or not bool((pivots > 10 * d * torch.finfo(x.dtype).eps * variances).all()):
+    if fails(failed == 0) or fails(pivots > 10 * d * torch.finfo(x.dtype).eps * variances):
         raise ValueError(f"{name} has columns that are constant or depend on each other: set eps above 0 to whiten it")
     return torch.linalg.solve_triangular(factor, x.mT, upper=False).mT

@@ -56,7 +56,5 @@ def in_chunks(model: Callable[[Any], Tensor], rows: Tensor, size: int, *, axis: 
             raise ValueError("model must have no batch normalisation in training mode: a chunk is not the batch")
     if not torch.is_grad_enabled():
         return torch.cat([model(chunk) for chunk in rows.split(size, axis)], axis)
-    made = [
-        checkpoint(model, chunk, use_reentrant=False, preserve_rng_state=True) for chunk in rows.split(size, axis)
-    ]
+    made = [checkpoint(model, chunk, use_reentrant=False, preserve_rng_state=True) for chunk in rows.split(size, axis)]
     return torch.cat(made, axis)

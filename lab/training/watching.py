@@ -142,23 +142,25 @@ class LivePlot(Callback):
         """Draw, if it is time and anybody looks."""
         if self._handle is not None and time.monotonic() - self._shown >= self.every:
             self._shown = time.monotonic()
-            self._handle.update(self._figure(run))
+            self._draw(run)
 
     def end(self, run: Run) -> None:
         """Draw the whole run once."""
         if run.fabric.global_rank == 0:
-            from lab import plots
-
-            figure = self._figure(run)
-            alt = f"Loss against step over {run.done} steps, ending at {float(run.losses[-1].mean()):.3g}."
-            if self._handle is not None:
-                self._handle.update(figure)
-            else:
-                plots.show(figure, alt)
+            self._draw(run)
         self._handle = None
 
+    def _draw(self, run: Run) -> None:
+        from lab import plots
+
+        alt = f"Loss against step over {run.done} steps, ending at {float(run.losses[-1].mean()):.3g}."
+        if self._handle is None:
+            plots.show(self._figure(run), alt)
+        else:
+            data, metadata = plots.bundle(self._figure(run), alt)
+            self._handle.update(data, metadata=metadata, raw=True)
+
     def _figure(self, run: Run) -> Any:
-        import matplotlib.pyplot as plt
         import torch
 
         from lab import plots
@@ -171,7 +173,6 @@ class LivePlot(Callback):
         else:
             ax.plot(steps, losses[:, 0])
         ax.set(title=self.title, xlabel="step", ylabel="loss", xlim=(0, run.steps))
-        plt.close(figure)  # the handle shows it; an open one would be shown a second time
         return figure
 
 

@@ -194,3 +194,9 @@ def test_plain_text_says_the_same() -> None:
     text = repr(make(expected="refuted").measure(HIGH, control=LOW))
     for part in ("SUPPORTED", "it-works: It works.", "rule >= 1", "labels shuffled", "expected: refuted", "n = 5"):
         assert part in text
+
+
+@pytest.mark.parametrize("unit", [None, 1, b"points"])
+def test_a_unit_is_a_text(unit: Any) -> None:
+    with pytest.raises(ValueError, match="unit must be a text"):
+        make(unit=unit)

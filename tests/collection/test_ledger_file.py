@@ -76,8 +76,21 @@ def test_stability_is_kept_as_long_as_the_code_is_the_same(base):
     assert ledger.read(base)["a/01-x#rises"]["stability"] == "0.667"
     ledger.update(base, [result(record(value=2.0))], {"a/01-x#rises": 1.0})
     assert ledger.read(base)["a/01-x#rises"]["stability"] == "1"
-    ledger.update(base, [result(record(value=2.0), key="k2")])
+    ledger.update(base, [result(record(value=2.01), key="k2")])
     assert ledger.read(base)["a/01-x#rises"]["stability"] == ""
+
+
+@pytest.mark.parametrize(
+    ("change", "kept"),
+    [({}, "1"), ({"value": 1.00001}, ""), ({"low": 0.91}, ""), ({"n": 6}, ""), ({"statement": "Reworded."}, "1")],
+)
+def test_stability_outlives_a_change_of_code_that_leaves_every_number_of_the_notebook(base, change, kept):
+    ledger.update(base, [result(record("a"), record("b"))], {"a/01-x#a": 1.0, "a/01-x#b": 1.0})
+    ledger.update(base, [result(record("a"), {**record("b"), **change}, key="k2")])
+    rows = ledger.read(base)
+    assert [(rows[f"a/01-x#{slug}"]["code"], rows[f"a/01-x#{slug}"]["stability"]) for slug in "ab"] == [
+        ("k2", kept)
+    ] * 2
 
 
 def test_claims_that_vanished_and_notebooks_that_are_gone_are_dropped(base):

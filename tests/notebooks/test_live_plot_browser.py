@@ -45,5 +45,7 @@ def test_the_plot_fills_while_training_runs(
         # several pictures of a training that had not ended, each in the place of the one before
         page.wait_for_function("() => window.seen.length >= 4", timeout=20_000)
         assert page.locator(".jp-OutputArea-output img").count() == 1
+        alt = page.locator(".jp-OutputArea-output img").get_attribute("alt")
+        assert alt.startswith("Loss against step over 100 steps, ending at ")
         assert page.locator("[data-mime-type='application/vnd.jupyter.error']").count() == 0
         page.close()

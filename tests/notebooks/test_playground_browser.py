@@ -71,6 +71,7 @@ def test_moving_a_control_changes_the_picture(
         changed(page, second)
         assert page.locator(PICTURE).count() == 1
         assert page.locator(PICTURE).evaluate("img => img.naturalWidth") > 400
+        assert len(page.locator(PICTURE).get_attribute("alt")) > 20
         # neither an error nor a warning on the way
         assert page.locator(TROUBLE).all_inner_texts() == []
         assert complaints == []

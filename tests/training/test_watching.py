@@ -97,7 +97,9 @@ def test_headless_one_figure_of_the_whole_run(members, monkeypatch) -> None:
     from lab import plots
 
     shown: list[tuple[Any, str]] = []
-    monkeypatch.setattr(plots, "show", lambda figure, alt, **_: shown.append((figure, alt)))
+    bundle = plots.bundle
+    monkeypatch.setattr(plots, "bundle", lambda figure, alt, **_: shown.append((figure, alt)) or bundle(figure, alt))
+    monkeypatch.setattr("IPython.display.display", lambda *_, **__: None)
     model = mlp(6, 3) if members == 1 else stack([mlp(6, 3, seed=s) for s in range(members)])
     seed: Any = 0 if members == 1 else list(range(members))
     batches = Rows(DATA, batch_size=8, seed=seed)
@@ -114,8 +116,9 @@ def test_in_a_notebook_the_figure_is_drawn_again_in_its_place(monkeypatch) -> No
     from lab.training import watching
 
     updates: list[Any] = []
-    handle = type("Handle", (), {"update": lambda self, figure: updates.append(figure)})()
+    handle = type("Handle", (), {"update": lambda self, data, **_: updates.append(data)})()
     monkeypatch.setattr(watching, "_interactive", lambda: True)
     monkeypatch.setattr("IPython.display.display", lambda *_, **__: handle)
     run(LivePlot(every=0), steps=4)
     assert len(updates) == 5  # one a step and the whole at the end
+    assert all("image/png" in data and "Loss against step" in data["text/html"] for data in updates)

@@ -44,7 +44,7 @@ class CellExporter(HTMLExporter):
     """
 
     def __init__(self, prose: Prose) -> None:
-        priority = ["text/html", "text/markdown", "image/svg+xml", "image/png", "image/jpeg", "text/plain"]
+        priority = ["image/svg+xml", "image/png", "image/jpeg", "text/html", "text/markdown", "text/plain"]
         config = Config({"NbConvertBase": {"display_data_priority": priority}})
         super().__init__(config=config, template_name="cells", extra_template_basedirs=[str(TEMPLATES)])
         self._prose = prose
