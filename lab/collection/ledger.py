@@ -24,6 +24,7 @@ COLUMNS = [
 VERDICTS = ("supported", "refuted", "inconclusive")
 _NUMBERS = ("value", "low", "high", "n", "seed", "seconds")
 _AGREE = 1e-6  # values closer than this, relatively, are the same result on another machine
+_SAME = 1e-5  # relative, where code has changed
 Row = dict[str, str]
 
 
@@ -96,7 +97,7 @@ def update(base: Path, results: Iterable[Mapping[str, Any]], stability: Mapping[
         results: runs with status ``ok``, at profile standard, base seed 0 and default parameters.
         stability: key of a claim -> share of equal verdicts over other base seeds, 0 to 1; known shares of claims
             left out here are kept as long as the code is the same, or every number of the notebook comes out again to
-            all eight digits: training would blow up the least change, so such code computes what it did before.
+            1e-5: training would blow up the least change, so such code computes what it did before.
 
     Returns:
         Whether the file changed.
@@ -114,7 +115,7 @@ def update(base: Path, results: Iterable[Mapping[str, Any]], stability: Mapping[
                 raise ValueError(f"{name}: only accepted runs at profile standard with base seed 0 go into the ledger")
             fresh = {claim["key"]: row_of(result, claim) for claim in result["claims"]}
             old = {k: row for k, row in rows.items() if f"{row['theme']}/{row['notebook']}" == name}
-            same = old.keys() == fresh.keys() and all(_measured(old[k]) == _measured(row) for k, row in fresh.items())
+            same = old.keys() == fresh.keys() and all(_alike(old[k], row) for k, row in fresh.items())
             rows = {k: row for k, row in rows.items() if k in fresh or k not in old}
             for key, row in fresh.items():
                 rows[key] = _merge(rows.get(key), row, shares.get(key), same)
@@ -164,8 +165,15 @@ def number(value: float | None) -> str:
     return "" if value is None else f"{value:.8g}"
 
 
-def _measured(row: Row) -> list[str]:
-    return [row[name] for name in ("value", "low", "high", "n", "control_value", "rule", "control", "verdict")]
+def _alike(old: Row, new: Row) -> bool:
+    """Whether two rows measure the same thing with the same result, but for the rounding of another processor."""
+    if any(old[name] != new[name] for name in ("n", "rule", "control", "verdict")):
+        return False
+    numbers = [(old[name], new[name]) for name in ("value", "low", "high", "control_value")]
+    if any(not a or not b for a, b in numbers):
+        return all(a == b for a, b in numbers)
+    size = max(abs(float(new[name])) for name in ("value", "low", "high"))
+    return all(math.isclose(float(a), float(b), rel_tol=_SAME, abs_tol=_SAME * size) for a, b in numbers)
 
 
 def _merge(old: Row | None, new: Row, share: float | None, same_results: bool) -> Row:

@@ -82,7 +82,14 @@ def test_stability_is_kept_as_long_as_the_code_is_the_same(base):
 
 @pytest.mark.parametrize(
     ("change", "kept"),
-    [({}, "1"), ({"value": 1.00001}, ""), ({"low": 0.91}, ""), ({"n": 6}, ""), ({"statement": "Reworded."}, "1")],
+    [
+        ({}, "1"),
+        ({"value": 1.000003}, "1"),
+        ({"value": 1.00003}, ""),
+        ({"low": 0.91}, ""),
+        ({"n": 6}, ""),
+        ({"statement": "Reworded."}, "1"),
+    ],
 )
 def test_stability_outlives_a_change_of_code_that_leaves_every_number_of_the_notebook(base, change, kept):
     ledger.update(base, [result(record("a"), record("b"))], {"a/01-x#a": 1.0, "a/01-x#b": 1.0})
