@@ -167,12 +167,14 @@ class Checkpoints(Callback):
             return
         # every rank's generators, as each draws its own dropout
         own = pack_generators(run)
-        if run.fabric.global_rank == 0:
+        losses = torch.stack(run.losses).cpu()
+        # On an accelerator the loop may not have looked yet: what is not finite any more must not pass for sound.
+        if run.fabric.global_rank == 0 and bool(losses.isfinite().all()):
             state = {
                 "steps": run.steps,
                 "model": run.model.state_dict(),
                 "optimisers": [one.state_dict() for one in run.optimisers],
-                "losses": torch.stack(run.losses),
+                "losses": losses,
                 "probes": run.probes,
                 "generators": own,
                 "also": {name: dict(thing.state_dict()) for name, thing in self.also.items()},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
@@ -83,7 +84,8 @@ def fit(
 
     Raises:
         ValueError: a parameter outside its range, an unknown name, a loss of the wrong shape or without gradient.
-        NonFiniteLoss: the loss of a step is NaN or infinite; on a CPU before the update, so weights are still finite.
+        NonFiniteLoss: the loss of a step is NaN or infinite; on a CPU before the update, so weights are still finite,
+            on an accelerator at the next look.
 
     Cost: about 0.1 ms a step beyond forward, backward and update. On an accelerator no step waits for the device: from
     the second step on the objective runs in :func:`lab.geometry.unlooked`, and losses are read every 50 steps.
@@ -118,6 +120,7 @@ def fit(
     waits = _looking_waits(fabric.device)
     run = Run(model, made, steps, fabric)
     mode = model.training
+    recent: deque[list[Any]] = deque(maxlen=_CHECK_EVERY)  # rows of the batches whose losses nobody has looked at yet
 
     def look() -> None:
         run.probes.append({"step": run.done, **_probe(probe, model, run.done)})  # type: ignore[arg-type]
@@ -134,6 +137,7 @@ def fit(
                 for group in optim.param_groups:
                     group["lr"] = group["initial_lr"] * factor
             losses = []
+            recent.append([])
             for part in range(accumulate):
                 batch = batches(run.done * accumulate + part)
                 run.batch = batch = fabric.to_device(batch) if waits else batch
@@ -145,14 +149,15 @@ def fit(
                     error.add_note(f"raised by the objective at step {run.done + 1} of {steps}")
                     raise
                 losses.append(loss.detach())
+                recent[-1].append(getattr(batch, "index", None))
                 if not waits:
-                    _refuse_non_finite(losses[-1:], run.done + 1, batch)
+                    _refuse_non_finite(losses[-1:], run.done + 1, [recent[-1][-1:]])
                 whole = loss.sum() if loss.ndim else loss
                 with fabric.no_backward_sync(wrapped, enabled=part < accumulate - 1):
                     fabric.backward(whole / accumulate if accumulate > 1 else whole)
             run.losses.append(losses[0] if accumulate == 1 else torch.stack(losses).mean(0))
             if waits and ((run.done + 1) % _CHECK_EVERY == 0 or run.done + 1 == steps):
-                _refuse_non_finite(run.losses[-_CHECK_EVERY:], run.done + 1)
+                _refuse_non_finite(run.losses[-len(recent) :], run.done + 1, list(recent))
             if clip is not None:
                 fabric.clip_gradients(wrapped, optims[0], max_norm=clip, error_if_nonfinite=not waits)
             for optim in optims:
@@ -202,8 +207,11 @@ def _checked_loss(loss: Any, before: list[Tensor], clip: float | None) -> Tensor
     return loss
 
 
-def _refuse_non_finite(losses: list[Tensor], step: int, batch: Any = None) -> None:
-    """Raise for the first loss that is not finite; ``step`` is that of the last one in the list, from 1."""
+def _refuse_non_finite(losses: list[Tensor], step: int, rows: list[list[Any]]) -> None:
+    """Raise for the first loss that is not finite; ``step`` is that of the last one in the list, from 1.
+
+    ``rows`` are the row numbers of the batches behind each loss, None for batches without any.
+    """
     table = torch.stack(losses) if len(losses) > 1 else losses[0][None]
     if bool(table.isfinite().all()):
         return
@@ -211,10 +219,10 @@ def _refuse_non_finite(losses: list[Tensor], step: int, batch: Any = None) -> No
     value = table[tuple(where)].item()
     member = f", member {where[1]} of the stack" if len(where) > 1 else ""
     error = NonFiniteLoss(f"the loss must stay finite, got {value} at step {step - len(losses) + where[0] + 1}{member}")
-    index = getattr(batch, "index", None)
-    if isinstance(index, Tensor):
-        rows = (index[where[1]] if len(where) > 1 and index.ndim > 1 else index).flatten().tolist()
-        error.add_note(f"rows of the batch: {rows}")
+    parts = [index for index in rows[where[0]] if isinstance(index, Tensor)]
+    if parts:
+        own = [index[where[1]] if len(where) > 1 and index.ndim > 1 else index for index in parts]
+        error.add_note(f"rows of the batch: {[row for index in own for row in index.flatten().tolist()]}")
     raise error
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from typing import Any
 
@@ -14,7 +15,7 @@ from lab import geometry
 from lab.augment import Augment
 from lab.encoders import conv_net
 from lab.losses import Queue, info_nce, sup_con_out
-from lab.training import Callback, Momentum, NonFiniteLoss, TwoViews, fit, loop, stack
+from lab.training import Callback, Checkpoints, Momentum, NonFiniteLoss, TwoViews, fit, loop, stack
 
 IMAGES = torch.rand(64, 1, 14, 14, generator=torch.Generator().manual_seed(0))
 LABELS = torch.arange(64) % 4
@@ -127,5 +128,21 @@ def test_a_zero_row_is_named_in_the_first_step_and_stops_the_run_in_a_later_one(
     batches = TwoViews(IMAGES, 16, Augment.weak())
     with pytest.raises(ValueError, match="anchors has a zero row"):
         fit(conv_net(), emptied(0), batches, steps=9)
-    with pytest.raises(NonFiniteLoss, match="at step 4"):
+    with pytest.raises(NonFiniteLoss, match="at step 4") as caught:
         fit(conv_net(), emptied(3), batches, steps=9)
+    assert caught.value.__notes__ == [f"rows of the batch: {batches(3).index.tolist()}"]
+
+
+@pytest.mark.usefixtures("as_if_elsewhere")
+def test_the_last_good_checkpoint_is_one_before_the_fault(tmp_path: Any) -> None:
+    calls: list[int] = []
+
+    def spoiled(model: Any, batch: Any) -> Tensor:
+        calls.append(0)
+        return contrast(model, batch) * (math.nan if len(calls) == 6 else 1)
+
+    saved = Checkpoints(tmp_path, every=2)
+    with pytest.raises(NonFiniteLoss, match="at step 6") as caught:
+        fit(conv_net(), spoiled, TwoViews(IMAGES, 16, Augment.weak()), steps=9, callbacks=[saved])
+    assert caught.value.__notes__[-1] == f"last good checkpoint: {tmp_path / 'step-00000004.json'}"
+    assert [path.name for path in sorted(tmp_path.glob("*.json"))] == ["step-00000002.json", "step-00000004.json"]
