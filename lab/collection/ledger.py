@@ -23,8 +23,8 @@ COLUMNS = [
 # fmt: on
 VERDICTS = ("supported", "refuted", "inconclusive")
 _NUMBERS = ("value", "low", "high", "n", "seed", "seconds")
-_AGREE = 1e-6  # values closer than this, relatively, are the same result on another machine
-_SAME = 1e-5  # relative, where code has changed
+_AGREE = 1e-6  # numbers closer than this, relatively, are the same result on another machine
+_SAME = 1e-5  # the same result of changed code
 Row = dict[str, str]
 
 
@@ -89,7 +89,7 @@ def update(base: Path, results: Iterable[Mapping[str, Any]], stability: Mapping[
     """Write the claims of some runs into the ledger.
 
     Rows of these notebooks whose claim is gone are dropped, and rows of notebooks that no longer exist. A row that
-    agrees with the run (same code, same verdict, value equal to 1e-6) stays as it is, byte by byte. The file is
+    agrees with the run (same code, same verdict, numbers equal to 1e-6) stays as it is, byte by byte. The file is
     replaced in one step, under a lock, and only if it changes.
 
     Args:
@@ -115,7 +115,7 @@ def update(base: Path, results: Iterable[Mapping[str, Any]], stability: Mapping[
                 raise ValueError(f"{name}: only accepted runs at profile standard with base seed 0 go into the ledger")
             fresh = {claim["key"]: row_of(result, claim) for claim in result["claims"]}
             old = {k: row for k, row in rows.items() if f"{row['theme']}/{row['notebook']}" == name}
-            same = old.keys() == fresh.keys() and all(_alike(old[k], row) for k, row in fresh.items())
+            same = old.keys() == fresh.keys() and all(_alike(old[k], row, _SAME) for k, row in fresh.items())
             rows = {k: row for k, row in rows.items() if k in fresh or k not in old}
             for key, row in fresh.items():
                 rows[key] = _merge(rows.get(key), row, shares.get(key), same)
@@ -165,15 +165,16 @@ def number(value: float | None) -> str:
     return "" if value is None else f"{value:.8g}"
 
 
-def _alike(old: Row, new: Row) -> bool:
-    """Whether two rows measure the same thing with the same result, but for the rounding of another processor."""
+def _alike(old: Row, new: Row, digits: float) -> bool:
+    """Whether two rows measure the same thing with the same result, up to a relative difference."""
     if any(old[name] != new[name] for name in ("n", "rule", "control", "verdict")):
         return False
     numbers = [(old[name], new[name]) for name in ("value", "low", "high", "control_value")]
     if any(not a or not b for a, b in numbers):
         return all(a == b for a, b in numbers)
-    size = max(abs(float(new[name])) for name in ("value", "low", "high"))
-    return all(math.isclose(float(a), float(b), rel_tol=_SAME, abs_tol=_SAME * size) for a, b in numbers)
+    # what is nothing but rounding, such as a difference of 1e-15, may be another every time
+    slack = max(1e-12, digits * max(abs(float(new[name])) for name in ("value", "low", "high")))
+    return all(math.isclose(float(a), float(b), rel_tol=digits, abs_tol=slack) for a, b in numbers)
 
 
 def _merge(old: Row | None, new: Row, share: float | None, same_results: bool) -> Row:
@@ -182,8 +183,7 @@ def _merge(old: Row | None, new: Row, share: float | None, same_results: bool) -
     stability = kept if share is None else f"{share:.3g}"
     if old is None or not same_code or old["verdict"] != new["verdict"]:
         return {**new, "stability": stability}
-    agree = math.isclose(float(old["value"]), float(new["value"]), rel_tol=_AGREE, abs_tol=1e-12)
-    return {**(old if agree else new), "stability": stability}
+    return {**(old if _alike(old, new, _AGREE) else new), "stability": stability}
 
 
 def _text(rows: Mapping[str, Row]) -> str:
