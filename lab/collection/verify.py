@@ -33,9 +33,7 @@ def verify(base: Path, request: Request, budget: float | None, draw: int, shown:
 
     Returns:
         0 if every verdict that was reached is that of the ledger, 1 if one differs, a notebook failed or is not in
-        the ledger, 130 if interrupted. A verdict that is inconclusive on one side, of a claim whose stability the
-        ledger gives as below 1, is named but no failure: another processor rounds otherwise, which in training is
-        as good as another seed.
+        the ledger, 130 if interrupted.
 
     Raises:
         ValueError: a mistake in the request, or a damaged ledger.
@@ -64,17 +62,13 @@ def verify(base: Path, request: Request, budget: float | None, draw: int, shown:
         shown.print("Interrupted.")
         return runner.INTERRUPTED
     problems = [line for result in results for line in differences(result, rows)]
-    loose = [line for result in results for line in wavering(result, rows)]
     shown.print()
-    for line in loose:
-        shown.print(line, style="yellow", soft_wrap=True)
     for line in problems:
         shown.print(line, style="red", soft_wrap=True)
     if missed:
         shown.print(f"Not reached in {budget:g} min: {', '.join(sorted(missed))}", soft_wrap=True)
     compared = sum(len(result["claims"]) for result in results if result["status"] in FINISHED)
     word = progress.count(len(problems), "problem") if problems else "verdicts as in the ledger"
-    word += f", but for {len(loose)} of known instability" if loose else ""
     shown.print(f"{progress.summary(results, began)}; {progress.count(compared, 'claim')} compared, {word}")
     return 1 if problems else 0
 
@@ -103,32 +97,15 @@ def differences(result: Mapping[str, Any], rows: Mapping[str, Row]) -> list[str]
     for key, claim in fresh.items():
         if key not in mine:
             lines.append(f"{key}: is not in data/ledger.csv. Record it with: lab run {name}")
-        elif mine[key]["verdict"] != claim["verdict"] and not _wavers(mine[key], claim):
-            lines.append(_both(key, mine[key], claim))
+        elif mine[key]["verdict"] != claim["verdict"]:
+            row = mine[key]
+            lines.append(
+                f"{key}: {row['verdict']} in the ledger (value {row['value']}), now {claim['verdict']} "
+                f"(value {ledger.number(claim['value'])}, rule {claim['rule']['text']})"
+            )
     gone = sorted(mine.keys() - fresh.keys())
     lines += [f"{key}: is in data/ledger.csv, but the notebook no longer makes this claim" for key in gone]
     return lines
-
-
-def wavering(result: Mapping[str, Any], rows: Mapping[str, Row]) -> list[str]:
-    """One line for every verdict that differs from the ledger as verdicts at other base seeds do."""
-    claims = {claim["key"]: claim for claim in result.get("claims", ()) if claim["key"] in rows}
-    return [
-        f"{_both(key, rows[key], claim)}; its stability is {rows[key]['stability']}"
-        for key, claim in claims.items()
-        if rows[key]["verdict"] != claim["verdict"] and _wavers(rows[key], claim)
-    ]
-
-
-def _wavers(row: Row, claim: Mapping[str, Any]) -> bool:
-    return row["stability"] not in ("", "1") and "inconclusive" in (row["verdict"], claim["verdict"])
-
-
-def _both(key: str, row: Row, claim: Mapping[str, Any]) -> str:
-    return (
-        f"{key}: {row['verdict']} in the ledger (value {row['value']}), now {claim['verdict']} "
-        f"(value {ledger.number(claim['value'])}, rule {claim['rule']['text']})"
-    )
 
 
 def _run(

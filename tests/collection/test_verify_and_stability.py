@@ -98,20 +98,6 @@ def test_every_kind_of_difference_is_named_and_fails(base, fake):
     assert NAMES[2] in out and f"{NAMES[2]}#rises" not in out
 
 
-@pytest.mark.parametrize(
-    ("share", "now", "code"),
-    [(2 / 3, "inconclusive", 0), (2 / 3, "refuted", 1), (1.0, "inconclusive", 1), (None, "inconclusive", 1)],
-)
-def test_a_claim_known_to_waver_may_become_inconclusive(base, fake, share, now, code):
-    known = {} if share is None else {f"{NAMES[1]}#rises": share}
-    ledger.update(base, [outcome(job) for job in prepared(base)], known)
-    fake.verdicts[NAMES[1], 0] = now
-    out = io.StringIO()
-    assert verify(base, Request(workers=1), None, 0, Console(file=out, width=200)) == code
-    assert f"{NAMES[1]}#rises: supported in the ledger (value 1), now {now}" in out.getvalue()
-    assert ("its stability is 0.667" in out.getvalue()) == (code == 0)
-
-
 def test_an_empty_ledger_is_said(base, fake):
     code, out = run_verify(base)
     assert code == 1 and "nothing to compare with" in out and fake.started == []
