@@ -29,7 +29,7 @@ run: $(READY)
 	@$(VENV) -m lab run $(ONLY) --profile $(PROFILE) --jobs $(WORKERS)
 
 test: $(READY)
-	@$(VENV) -m pytest --numprocesses $(WORKERS)
+	@$(VENV) -m pytest --numprocesses $(WORKERS) --dist worksteal
 
 lab: $(READY)
 	@$(VENV) -m jupyter lab notebooks

@@ -12,6 +12,7 @@ from PIL import Image
 from scipy import stats
 
 from lab import plots
+from lab.checkup.compiled import keep_compiled
 
 
 @pytest.fixture
@@ -126,6 +127,7 @@ def test_a_circle_keeps_angles_and_gives_each_class_a_ring():
 
 
 def test_a_umap_map_repeats_and_keeps_far_groups_apart():
+    keep_compiled()
     generator = np.random.default_rng(0)
     centres = np.eye(8)[:3] * 10
     labels = np.repeat(np.arange(3), 40)

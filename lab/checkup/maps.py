@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from lab.checkup.compiled import keep_compiled
 from lab.checkup.findings import Picture, short
 from lab.checkup.material import Material
 from lab.checkup.phenomenon_labels import clipped
@@ -25,6 +26,7 @@ def draw(material: Material, local: torch.Tensor) -> tuple[Picture, ...]:
     at = material.map_rows
     if len(at) < LEAST_ROWS:
         return ()
+    keep_compiled()
     xy = umap_map(material.unit[at].numpy(), seed=material.seed, neighbours=NEIGHBOURS)
     made = []
     if material.labels is not None:

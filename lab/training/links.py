@@ -75,21 +75,23 @@ def link_embeddings(
         raise ValueError("seeds must hold at least one seed, got none")
     if space not in ("ball", "flat"):
         raise ValueError(f"space must be 'ball' or 'flat', got {space!r}")
-    graphs = links.expand(len(seeds), *links.shape[-2:])
     known = [graph.nonzero() for graph in (links if links.ndim == 3 else [links] * len(seeds))]
     if not all(len(pairs) for pairs in known):
         raise ValueError("links must hold at least one link in every graph, got none")
     largest = (100.0 if space == "ball" else 0.3) if rate is None else rate
     draws = [torch.Generator().manual_seed(seed) for seed in seeds]
-    n, members = links.shape[-1], torch.arange(len(seeds))[:, None]
+    n = links.shape[-1]
+    first = n * n * torch.arange(len(seeds))[:, None, None] if links.ndim == 3 else 0  # where a seed's graph begins
     x = torch.stack([1e-3 * torch.randn(n, dim, generator=draw) for draw in draws]).requires_grad_()
     adam = torch.optim.Adam([x], lr=largest) if space == "flat" else None
     for step in range(steps):
         chosen = [pairs[torch.randint(len(pairs), (batch_size,), generator=d)] for pairs, d in zip(known, draws)]  # noqa: B905
         u, v = torch.stack(chosen).unbind(-1)
         w = torch.stack([torch.randint(n, (negatives,), generator=draw) for draw in draws])
-        unusable = graphs[members[..., None], u[..., None], w[:, None]] | (u[..., None] == w[:, None])
-        _loss(x[members, u], x[members, v], x[members, w], unusable, space).backward()
+        unusable = links.take(first + n * u[..., None] + w[:, None]) | (u[..., None] == w[:, None])
+        # gather is several times faster than indexing here, backwards too
+        at = [x.gather(1, rows[..., None].expand(-1, -1, dim)) for rows in (u, v, w)]
+        _loss(at[0], at[1], at[2], unusable, space).backward()
         now = largest * (0.1 if step < BURN * steps else 0.5 * (1 + math.cos(math.pi * step / steps)))
         if adam is not None:
             adam.param_groups[0]["lr"] = now
@@ -108,7 +110,12 @@ def _loss(u: Tensor, v: Tensor, w: Tensor, unusable: Tensor, space: str) -> Tens
     far = torch.cdist(u, w, compute_mode="donot_use_mm_for_euclid_dist")
     if space == "ball":
         room_u, room_v, room_w = ((1 - rows.square().sum(-1)).sqrt() for rows in (u, v, w))
-        near = 2 * torch.asinh(near / (room_u * room_v))
-        far = 2 * torch.asinh(far / (room_u[..., None] * room_w[..., None, :]))
+        near = 2 * _asinh(near / (room_u * room_v))
+        far = 2 * _asinh(far / (room_u[..., None] * room_w[..., None, :]))
     others = (-far).masked_fill(unusable, -torch.inf).logsumexp(-1)
     return (torch.logaddexp(-near, others) + near).mean(-1).sum()
+
+
+def _asinh(x: Tensor) -> Tensor:
+    """The inverse of sinh for x >= 0, exact for small x too; torch's own takes three times as long on a CPU."""
+    return torch.log1p(x + x.square() / (1 + (1 + x.square()).sqrt()))

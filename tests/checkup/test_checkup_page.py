@@ -37,6 +37,7 @@ def given() -> dict[str, Any]:
 def quick_map() -> Iterator[None]:
     """A projection in place of the layout, which takes long to compile; the tests of the command use the real one."""
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lab.checkup.maps.keep_compiled", lambda: None)
         patch.setattr("lab.plots.umap_map", lambda rows, seed, neighbours: np.asarray(rows)[:, :2])
         yield
 

@@ -1,0 +1,28 @@
+"""UMAP's compiled functions kept on disk: compiling them takes half a minute, which every first map would wait for."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+
+
+def keep_compiled() -> None:
+    """Let numba store the machine code of umap and pynndescent, beside their sources or in the user's cache folder.
+
+    The first map on a machine compiles, later ones load. ``NUMBA_CACHE_DIR`` moves the store; where no folder can be
+    written, all goes on as without it.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import umap  # noqa: F401  brings both libraries in
+    from numba.core.dispatcher import Dispatcher
+
+    for name, module in list(sys.modules.items()):
+        if name.split(".")[0] not in ("umap", "pynndescent"):
+            continue
+        for function in list(vars(module).values()):
+            if isinstance(function, Dispatcher) and function.py_func.__module__ == name:
+                try:
+                    function.enable_caching()
+                except RuntimeError:  # no folder to write to
+                    return
