@@ -14,7 +14,7 @@ def report(rows: int | None, say: Callable[[str], None]) -> None:
     """Pictures a second, overhead, stacked seeds, memory, another library; ``rows`` caps the pictures to draw from."""
     n = min(10_000, rows or 10_000)
     say(f"torch {torch.__version__}, {torch.get_num_threads()} threads; small conv net, 14 x 14, two views of {BATCH}")
-    plain, ours = in_turns(prepare("loop", "bare", n), prepare("loop", "lab", n), seconds=20)
+    plain, ours = in_turns(prepare("loop", "bare", n), prepare("loop", "lab", n), seconds=60)
     seen = 2 * BATCH * STEPS
     say(f"cpu, float32: {seen / ours:,.0f} pictures/s, a bare torch loop {seen / plain:,.0f}")
     say(f"  lab takes {ours / plain:.3f} of the bare loop's time")

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
+from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from tqdm import tqdm
 
 from lab.augment import Augment
 from lab.encoders import conv_net, mlp
@@ -15,7 +19,7 @@ from lab.training import Rows, TwoViews, fit, stack
 from lab.training.optimisers import rate_factor
 
 BATCH = 128
-STEPS = 40
+STEPS = 200  # about as long as an encoder of a notebook trains: what setting up costs is seen, in its true share
 MEMBERS = 5
 
 
@@ -29,8 +33,8 @@ def two_views(model: Any, batch: Any) -> Tensor:
     return nt_xent(model(batch.view1), model(batch.view2), temperature=0.1)
 
 
-def bare(model: nn.Module, objective: Callable[..., Tensor], batches: Callable[[int], Any], device: str) -> None:
-    """The loop one would write by hand: forward, backward, update, and the same schedule."""
+def bare(model: nn.Module, objective: Callable[..., Tensor], batches: Callable[[int], Any], device: str) -> Tensor:
+    """The loop one would write by hand: forward, backward, update, and the same schedule; the losses."""
     model.to(device).train()
     optimiser = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=1e-4, fused=True)
     losses = []
@@ -42,7 +46,7 @@ def bare(model: nn.Module, objective: Callable[..., Tensor], batches: Callable[[
         loss.backward()
         optimiser.step()
         optimiser.zero_grad()
-    torch.stack(losses).cpu()
+    return torch.stack(losses).cpu()
 
 
 def views_on(device: str, rows: int) -> TwoViews:
@@ -111,9 +115,10 @@ def theirs(x: Tensor, labels: Tensor) -> Callable[[], object]:
     """The trainer of pytorch-metric-learning on the same net, data, batch and loss."""
     import logging
 
-    from pytorch_metric_learning.trainers import MetricLossOnly
+    from pytorch_metric_learning.trainers import MetricLossOnly, base_trainer
 
     logging.getLogger("PML").setLevel(logging.ERROR)
+    base_trainer.tqdm = SimpleNamespace(tqdm=partial(tqdm, disable=True))  # it has no switch for its bars
 
     def call() -> None:
         net = conv_net()
@@ -127,6 +132,8 @@ def theirs(x: Tensor, labels: Tensor) -> Callable[[], object]:
             dataloader_num_workers=0,
             data_device="cpu",
         )
-        trainer.train(num_epochs=1)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about its own use of torch
+            trainer.train(num_epochs=1)
 
     return call
