@@ -158,3 +158,15 @@ def test_bad_options(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError) as caught:
         fit(mlp(6, dim=6), autoencode, Rows(DATA, batch_size=8), steps=1, **options)
     assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(("precision", "itself"), [("auto", True), ("32-true", True), ("bf16-mixed", False)])
+def test_the_objective_gets_the_model_itself_where_no_precision_is_converted(precision, itself) -> None:
+    model, seen = nn.Linear(3, 2), []
+
+    def objective(called: Any, batch: Any) -> Tensor:
+        seen.append(called)
+        return called(batch).square().mean()
+
+    fit(model, objective, lambda step: torch.ones(4, 3), steps=2, device="cpu", precision=precision)
+    assert [called is model for called in seen] == [itself, itself]
