@@ -15,13 +15,12 @@ def keep_compiled() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import umap  # noqa: F401  brings both libraries in
-    from numba.core.dispatcher import Dispatcher
 
     for name, module in list(sys.modules.items()):
         if name.split(".")[0] not in ("umap", "pynndescent"):
             continue
         for function in list(vars(module).values()):
-            if isinstance(function, Dispatcher) and function.py_func.__module__ == name:
+            if hasattr(function, "enable_caching") and function.py_func.__module__ == name:  # one of numba's
                 try:
                     function.enable_caching()
                 except RuntimeError:  # no folder to write to
