@@ -29,11 +29,31 @@ def test_comments_docstrings_and_blank_lines_do_not_count(other):
 @pytest.mark.parametrize(
     ("one", "other"),
     [
+        ("x = 1  # one\n# more\n", "x = 1\n"),  # no quotes anywhere near a mark
+        ("x = '''\n# kept\n'''  # said\n", "x = '''\n# kept\n'''\n"),
+        (
+            "try:\n    def f():\n        'Doc.'\n        return 1\nexcept E:\n    class A:\n        'Doc.'\n        x = 1\n",
+            "try:\n    def f():\n        return 1\nexcept E:\n    class A:\n        x = 1\n",
+        ),
+        (
+            "match x:\n    case 1:\n        def f():\n            'Doc.'\n            return 1\n",
+            "match x:\n    case 1:\n        def f():\n            return 1\n",
+        ),
+    ],
+)
+def test_nor_do_they_elsewhere(one, other):
+    assert fingerprint.essence(one) == fingerprint.essence(other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
         (CODE, CODE.replace("2 * x", "3 * x")),
         ("x = '# a'", "x = '# b'"),
         ("def f(): 'a'; return 1", "def f(): 'a'; return 2"),
         ("def f(\n    a): 'doc'", "def f(\n    b): 'doc'"),
         ("x = 'a'\n'b'", "x = 'a'\n'c'"),
+        ("x = '''\n# a\n'''", "x = '''\n# b\n'''"),
         ("class A:\n    x = 1", "class A:\n        x = 2"),
         ("x = (", "x = )"),
     ],
