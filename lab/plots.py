@@ -185,18 +185,34 @@ def bars(ax: Any, names: Sequence[str], samples: ArrayLike, *, colours: Sequence
     Args:
         ax: matplotlib axes.
         names: K conditions.
-        samples: (S, K), one row a seed.
+        samples: (S, K), one row a seed. For conditions with different numbers of seeds: :func:`mark` for each.
         colours: K colours; the cycle by default.
     """
-    x = np.asarray(samples, dtype=float)
-    mean, low, high = interval(x)
+    columns = np.asarray(samples, dtype=float).T
     for i, name in enumerate(names):
-        colour = (colours or COLOURS)[i % len(colours or COLOURS)]
-        ax.errorbar([i], [mean[i]], yerr=[[mean[i] - low[i]], [high[i] - mean[i]]], fmt=MARKERS[i % len(MARKERS)],
-                    color=colour, capsize=4, label=name, zorder=3)  # fmt: skip
-        ax.plot(np.full(x.shape[0], i + 0.18), x[:, i], ".", color=colour, alpha=0.45, markersize=4)
+        mark(ax, i, columns[i], index=i, colour=(colours or COLOURS)[i % len(colours or COLOURS)], label=name)
     ax.set_xticks(range(len(names)), names)
     ax.set_xlim(-0.5, len(names) - 0.5)
+
+
+def mark(
+    ax: Any, x: float, values: ArrayLike, *, index: int = 0, colour: str | None = None, label: str | None = None
+) -> None:
+    """The mean of one condition at `x` with its 95 % interval, and every seed as a small dot beside it.
+
+    Args:
+        ax: matplotlib axes.
+        x: place on the horizontal axis.
+        values: (S,), one a seed.
+        index: of the marker, and of the colour where none is given, in their cycles.
+        colour: of all of it.
+        label: for a legend.
+    """
+    mean, low, high = interval(values)
+    colour = colour or COLOURS[index % len(COLOURS)]
+    ax.errorbar([x], [mean], yerr=[[mean - low], [high - mean]], fmt=MARKERS[index % len(MARKERS)], color=colour,
+                capsize=4, label=label, zorder=3)  # fmt: skip
+    ax.plot(np.full(len(np.asarray(values)), x + 0.18), values, ".", color=colour, alpha=0.45, markersize=4)
 
 
 def points(ax: Any, xy: ArrayLike, labels: ArrayLike, names: Sequence[str] | None = None, *, size: float = 8) -> None:

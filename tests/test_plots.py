@@ -78,8 +78,17 @@ def test_bands_and_points_stand_where_the_interval_says():
     for x, lo, hi in zip((10, 20), low, high, strict=True):
         at = corners[corners[:, 0] == x, 1]
         assert (at.min(), at.max()) == pytest.approx((lo, hi))
+    plt.close(fig)
+    fig, ax = plots.figure()
     plots.bars(ax, ["one", "two"], samples)
     assert [t.get_text() for t in ax.get_xticklabels()] == ["one", "two"]
+    plots.mark(ax, 2, samples[:2, 0], index=2)
+    drawn = [container.lines[2][0].get_segments()[0] for container in ax.containers]
+    fewer = plots.interval(samples[:2, 0])
+    for x, segment, ends in zip(range(3), drawn, [*zip(low, high, strict=True), fewer[1:]], strict=True):
+        assert segment.tolist() == [[x, pytest.approx(ends[0])], [x, pytest.approx(ends[1])]]
+    dots = [line.get_ydata().tolist() for line in ax.lines if line.get_marker() == "."]
+    assert dots == [[1, 2, 3], [4, 6, 8], [1, 2]]
     plt.close(fig)
 
 

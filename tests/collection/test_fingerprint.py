@@ -32,8 +32,8 @@ def test_comments_docstrings_and_blank_lines_do_not_count(other):
         ("x = 1  # one\n# more\n", "x = 1\n"),  # no quotes anywhere near a mark
         ("x = '''\n# kept\n'''  # said\n", "x = '''\n# kept\n'''\n"),
         (
-            "try:\n    def f():\n        'Doc.'\n        return 1\nexcept E:\n    class A:\n        'Doc.'\n        x = 1\n",
-            "try:\n    def f():\n        return 1\nexcept E:\n    class A:\n        x = 1\n",
+            "try:\n    x = 1\nexcept E:\n    class A:\n        'Doc.'\n        x = 1\n",
+            "try:\n    x = 1\nexcept E:\n    class A:\n        x = 1\n",
         ),
         (
             "match x:\n    case 1:\n        def f():\n            'Doc.'\n            return 1\n",
