@@ -7,7 +7,6 @@ is noticed.
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 from collections.abc import Iterable, Sequence
 from html import escape
@@ -99,22 +98,17 @@ def reduced(png: bytes, told: str) -> bytes | None:
     from PIL import Image
     from PIL.PngImagePlugin import PngInfo
 
-    shrunk = thumbnail.shrink(png)
-    if shrunk is None:
+    picture = thumbnail.fitted(png)
+    if picture is None:
         return None
     about = PngInfo()
     about.add_text(_MARK, told)
-    with Image.open(io.BytesIO(shrunk)) as opened:
-        image = opened.convert("RGB")
     for width, colours in ((480, 64), (480, 32), (400, 32), (320, 16), (240, 8)):
-        size = (width, round(width * image.height / image.width))
-        small = image.resize(size, Image.Resampling.LANCZOS)
-        buffer = io.BytesIO()
-        flat = small.quantize(colors=colours, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-        flat.save(buffer, "PNG", optimize=True, pnginfo=about)
-        if len(buffer.getvalue()) <= LARGEST:
+        size = (width, round(width * picture.height / picture.width))
+        small = thumbnail.encoded(picture.resize(size, Image.Resampling.LANCZOS), colours, pnginfo=about)
+        if len(small) <= LARGEST:
             break
-    return buffer.getvalue()
+    return small
 
 
 def drawing(rows: Sequence[ClaimRow]) -> str:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from PIL.Image import Image as Picture
 
 WIDTH, HEIGHT = 640, 400
 
@@ -29,8 +32,8 @@ def figure(executed: Mapping[str, Any], cell: str) -> bytes | None:
     return base64.b64decode(picture) if picture else None
 
 
-def shrink(png: bytes) -> bytes | None:
-    """A picture that fits into 640 x 400 pixels on its own background colour, as PNG; None when it is no picture."""
+def fitted(png: bytes) -> Picture | None:
+    """A picture that fits into 640 x 400 pixels on its own background colour; None when it is no picture."""
     from PIL import Image
 
     try:
@@ -46,7 +49,24 @@ def shrink(png: bytes) -> bytes | None:
     # the figure's own ground continues to the card's edges
     canvas = Image.new("RGB", (WIDTH, HEIGHT), flat.getpixel((0, 0)))
     canvas.paste(flat, ((WIDTH - flat.width) // 2, (HEIGHT - flat.height) // 2))
-    small = canvas.quantize(colors=128, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    return canvas
+
+
+def encoded(picture: Picture, colours: int, **options: Any) -> bytes:
+    """A picture as PNG with a palette of `colours`; `options` go to the encoder.
+
+    The palette covers the colours that are there, however few pixels have them: one that goes by numbers of pixels
+    spends itself on the ground and gives thin lines the colours of their neighbours.
+    """
+    from PIL import Image
+
+    flat = picture.quantize(colours, method=Image.Quantize.MAXCOVERAGE, kmeans=3, dither=Image.Dither.NONE)
     buffer = io.BytesIO()
-    small.save(buffer, "PNG", optimize=True)
+    flat.save(buffer, "PNG", optimize=True, **options)
     return buffer.getvalue()
+
+
+def shrink(png: bytes) -> bytes | None:
+    """A picture as PNG of 640 x 400 pixels on its own background colour; None when it is no picture."""
+    picture = fitted(png)
+    return None if picture is None else encoded(picture, 128)

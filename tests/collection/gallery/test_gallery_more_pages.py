@@ -15,7 +15,7 @@ from PIL import Image
 import lab.corrections
 import lab.probes
 from lab.collection import check, gallery, ledger, questions, tensions
-from lab.collection.gallery import api, exercises_page, front_page, pictures, sources
+from lab.collection.gallery import api, exercises_page, front_page, pictures, sources, thumbnail
 from lab.collection.notebook import read
 from lab.collection.uses import uses
 
@@ -205,6 +205,23 @@ def test_a_thumbnail_is_small_whatever_the_figure() -> None:
     small = pictures.reduced(buffer.getvalue(), "told")
     assert small is not None and len(small) <= pictures.LARGEST
     assert pictures.reduced(b"no picture", "told") is None
+
+
+def test_thin_lines_keep_their_colours_in_a_small_picture() -> None:
+    shown = np.full((500, 800, 3), 252, dtype=np.uint8)
+    shown[20:240, 20:780] = np.linspace(200, 252, 760)[None, :, None]  # a shaded ground, which takes up many greys
+    lines = {300: (10, 103, 163), 320: (184, 66, 15), 340: (27, 140, 110), 360: (204, 121, 167)}
+    for row, colour in lines.items():
+        shown[row : row + 6, 100:700] = colour
+    buffer = io.BytesIO()
+    Image.fromarray(shown).save(buffer, "PNG")
+    for small in (thumbnail.shrink(buffer.getvalue()), pictures.reduced(buffer.getvalue(), "told")):
+        assert small is not None
+        with Image.open(io.BytesIO(small)) as image:
+            scale = image.width / 800
+            for row, colour in lines.items():
+                seen = image.convert("RGB").getpixel((round(400 * scale), round((row + 2.5) * scale)))
+                assert max(abs(a - b) for a, b in zip(seen, colour, strict=True)) <= 30, (row, seen)
 
 
 def test_the_page_of_notebooks_shows_the_pictures(collection: Path, ledger_of: Callable[[], None]) -> None:
