@@ -200,10 +200,11 @@ def test_pages_follow_the_scheme_and_the_button_changes_it(browser: Browser, sit
     browser.run("localStorage.clear()")
 
 
-def test_no_page_is_wider_than_a_phone(browser: Browser, site: Path, pages: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("width", [390, 768, 1000], ids=["phone", "tablet", "small laptop"])
+def test_no_page_is_wider_than_the_screen(browser: Browser, site: Path, pages: tuple[str, ...], width: int) -> None:
     for page in pages:
-        browser.open(site / page, width=390, height=844)
-        assert browser.run("document.documentElement.scrollWidth") <= 390
+        browser.open(site / page, width=width, height=844)
+        assert browser.run("document.documentElement.scrollWidth") <= width, page
 
 
 def test_the_ledger_sorts_and_filters(browser: Browser, site: Path) -> None:
