@@ -53,7 +53,8 @@ def test_moving_a_control_changes_the_picture(
     complaints: list[str] = []
     page.on("pageerror", lambda error: complaints.append(str(error)))
     try:
-        run_all(page, f"{server}/lab/tree/playground/{path.name}")
+        # a workspace of its own: in a common one the notebooks of earlier tests open as well
+        run_all(page, f"{server}/lab/workspaces/{path.stem}/tree/playground/{path.name}")
         # the closing line says that every cell before it ran
         page.wait_for_selector(".jp-OutputArea-output:has-text('Finished: 0 claims')", timeout=WAIT)
         first = changed(page, "")
