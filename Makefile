@@ -7,6 +7,10 @@ WORKERS ?= 2
 READY = .venv/.ready
 VENV = .venv/bin/python
 
+# A run starts dozens of processes that load the same modules. Where Python may not keep what it compiled, as in many
+# container images, each of them would compile the package again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help setup run test lab check clean
 
 help:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from lab.collection.imports import skip_iri_grammar
+
+skip_iri_grammar()
 # One thread a worker, set before torch is imported: several workers with several threads each wait for one another, and
 # the small products of most tests take up to ten times as long.
 for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
@@ -35,6 +39,16 @@ def largest_tensor() -> Callable[[], AbstractContextManager]:
             return made
 
     return Largest
+
+
+@pytest.fixture(scope="session")
+def processes() -> Any:
+    """A `multiprocessing` context whose processes are forked from one that has loaded what training needs."""
+    kind = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+    context = multiprocessing.get_context(kind)
+    if kind == "forkserver":
+        context.set_forkserver_preload(["lightning_fabric", "torch.optim", "scipy.optimize"])
+    return context
 
 
 @pytest.fixture(scope="module")

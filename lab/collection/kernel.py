@@ -7,7 +7,10 @@ the kernel started.
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
+import signal
 import subprocess
 import sys
 import uuid
@@ -21,6 +24,88 @@ from jupyter_client.provisioning import LocalProvisioner
 # The folder for connection file and sockets; short, since the path of a Unix socket may have about 100 bytes.
 FOLDER_VARIABLE = "LAB_KERNEL_FOLDER"
 
+_waiting: list[ForkedKernel] = []
+
+
+class ForkedKernel:
+    """A forked process that is to become a kernel, and then is one; what a provisioner needs of `subprocess.Popen`.
+
+    Args:
+        pid: its number.
+        pipe: file descriptor over which it is told what to run.
+    """
+
+    stdin = stdout = stderr = None
+
+    def __init__(self, pid: int, pipe: int) -> None:
+        self.pid = pid
+        self.returncode: int | None = None
+        self._pipe = pipe
+
+    def begin(self, command: list[str], cwd: str | None, env: dict[str, str]) -> None:
+        """Make it the kernel that `command`, ``python -m ipykernel_launcher -f FILE``, would start."""
+        text = json.dumps({"words": command[command.index("-f") :], "cwd": cwd, "env": env}).encode()
+        with open(self._pipe, "wb") as pipe, contextlib.suppress(BrokenPipeError):
+            pipe.write(text)
+
+    def poll(self) -> int | None:
+        """Exit code, negative for a signal, or None while it runs."""
+        if self.returncode is None:
+            ended, status = os.waitpid(self.pid, os.WNOHANG)
+            self.returncode = os.waitstatus_to_exitcode(status) if ended else None
+        return self.returncode
+
+    def wait(self) -> int:
+        """Wait for its end and return its exit code."""
+        if self.returncode is None:
+            self.returncode = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        """Send it a signal, if it still runs."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """End it at once."""
+        self.send_signal(signal.SIGKILL)
+
+    def terminate(self) -> None:
+        """Ask it to end."""
+        self.send_signal(signal.SIGTERM)
+
+
+def fork() -> None:
+    """Fork the kernel of this process, which must have one thread; `GroupProvisioner` tells it later what to run."""
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid:
+        os.close(reading)
+        _waiting.append(ForkedKernel(pid, writing))
+        return
+    os.close(writing)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    with open(reading, "rb") as pipe:
+        text = pipe.read()
+    if not text:
+        os._exit(0)  # the worker ended before it needed a kernel
+    _become_kernel(json.loads(text))
+    sys.exit()
+
+
+def _become_kernel(told: dict[str, Any]) -> None:
+    os.chdir(told["cwd"] or ".")
+    os.environ.clear()
+    os.environ.update(told["env"])
+    sys.argv = ["ipykernel_launcher.py", *told["words"]]
+    for name in [name for name in sys.modules if name.partition(".")[0] == "lab"]:
+        del sys.modules[name]  # the notebook imports it itself, as it is then
+    from ipykernel.kernelapp import launch_new_instance
+
+    launch_new_instance()
+
 
 class GroupProvisioner(LocalProvisioner):
     """Starts the kernel in the caller's process group, where the stock provisioner gives it a session of its own."""
@@ -30,7 +115,11 @@ class GroupProvisioner(LocalProvisioner):
         if sys.platform == "win32":
             return await super().launch_kernel(cmd, **kwargs)
         env = {**kwargs["env"], "JPY_PARENT_PID": str(os.getpid())}
-        self.process = subprocess.Popen(cmd, cwd=kwargs.get("cwd"), env=env, stdin=subprocess.DEVNULL)
+        if _waiting:
+            self.process = _waiting.pop()
+            self.process.begin(cmd, kwargs.get("cwd"), env)
+        else:
+            self.process = subprocess.Popen(cmd, cwd=kwargs.get("cwd"), env=env, stdin=subprocess.DEVNULL)
         self.pid = self.process.pid
         self.pgid = None  # signals meant for the kernel go to it alone, never to the group it shares with us
         return self.connection_info

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.collection.fingerprint import PACKAGE
+from lab.collection.fork_server import Forked, ForkServer
 
 # One thread in every library that has a pool, so that results do not depend on the number of cores.
 _THREADS = ("OMP", "MKL", "OPENBLAS", "NUMBA", "NUMEXPR")
@@ -33,7 +34,8 @@ class Process:
     folder: Path
     sockets: Path
     limit: float | None
-    popen: subprocess.Popen[bytes]
+    popen: subprocess.Popen[bytes] | Forked
+    stdin: int
     started: float = field(default_factory=time.monotonic)
 
     @property
@@ -66,13 +68,21 @@ class Process:
             except PermissionError:  # macOS says so of a group of which only zombies are left
                 pass
         self.popen.wait()
-        if self.popen.stdin is not None:
-            self.popen.stdin.close()
+        if self.stdin >= 0:
+            os.close(self.stdin)
+            self.stdin = -1
         shutil.rmtree(self.sockets, ignore_errors=True)
 
 
 def start(
-    source: str, parameters: dict[str, Any], cwd: Path, folder: Path, sockets: Path, data: Path, limit: float | None
+    source: str,
+    parameters: dict[str, Any],
+    cwd: Path,
+    folder: Path,
+    sockets: Path,
+    data: Path,
+    limit: float | None,
+    server: ForkServer | None = None,
 ) -> Process:
     """Start executing a notebook.
 
@@ -84,6 +94,7 @@ def start(
         sockets: new folder for the kernel's sockets; its path must be short (about 60 bytes).
         data: folder of the embedded data.
         limit: seconds it may take, or None.
+        server: forks the worker where it can; without one, a new interpreter is started.
 
     Returns:
         The running process; the caller polls it and kills it when it is overdue.
@@ -91,21 +102,31 @@ def start(
     folder.mkdir(parents=True)
     sockets.mkdir(parents=True, mode=0o700)
     (folder / "source.ipynb").write_text(source, encoding="utf-8")
-    with (folder / LOG).open("wb") as log:
-        popen = subprocess.Popen(
-            [sys.executable, "-m", "lab.collection.worker"],
-            cwd=folder,
-            env=surroundings(sockets, data),
-            stdin=subprocess.PIPE,  # held open: the worker ends itself when this end closes, however we came to die
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-    process = Process(folder, sockets, limit, popen)
+    # Its standard input is held open: the worker ends itself when this end closes, however we came to die.
+    reading, writing = os.pipe()
     try:
-        assert popen.stdin is not None
-        popen.stdin.write(json.dumps({"parameters": parameters, "cwd": str(cwd)}).encode() + b"\n")
-        popen.stdin.flush()
+        with (folder / LOG).open("wb") as log:
+            env = surroundings(sockets, data)
+            worker = server.start(env, folder, reading, log.fileno()) if server is not None else None
+            popen = worker or subprocess.Popen(
+                [sys.executable, "-m", "lab.collection.worker"],
+                cwd=folder,
+                env=env,
+                stdin=reading,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+    except BaseException:
+        os.close(writing)
+        raise
+    finally:
+        os.close(reading)
+    process = Process(folder, sockets, limit, popen, writing)
+    try:
+        job = json.dumps({"parameters": parameters, "cwd": str(cwd)}).encode() + b"\n"
+        while job:
+            job = job[os.write(writing, job) :]
     except BrokenPipeError:
         pass  # it died already; its exit code and log will tell
     except BaseException:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import signal
@@ -11,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from lab.collection import cache, process
+from lab.collection import cache, fork_server, process
 from lab.collection.jobs import Job
 from lab.collection.outcome import judge
 
@@ -48,7 +49,11 @@ def execute(
     running: list[tuple[Job, process.Process]] = []
     ready: list[tuple[Job, dict[str, Any] | None]] = []
     number = 0
+    sources = [json.dumps(job.content) for job in queue if not job.problem]
+    servers = contextlib.ExitStack()
     try:
+        environment = process.surroundings(scratch.sockets, jobs[0].base / "data") if jobs else {}
+        server = servers.enter_context(fork_server.started(environment, sources))
         while queue or running or ready:
             while queue and len(running) < workers:
                 job = queue.pop(0)
@@ -60,7 +65,7 @@ def execute(
                     ready.append((job, job.blank()))
                     continue
                 number += 1
-                running.append((job, _start(job, scratch, number, limit(job))))
+                running.append((job, _start(job, scratch, number, limit(job), server)))
             # Results are handed over only now, when no worker is idle: the caller may take its time with them.
             while ready:
                 yield ready.pop(0)
@@ -76,9 +81,12 @@ def execute(
         with uninterrupted():
             for _, worker in running:
                 worker.kill()
+            servers.close()
 
 
-def _start(job: Job, scratch: cache.Scratch, number: int, limit: float | None) -> process.Process:
+def _start(
+    job: Job, scratch: cache.Scratch, number: int, limit: float | None, server: fork_server.ForkServer | None
+) -> process.Process:
     return process.start(
         json.dumps(job.content),
         dict(job.values),
@@ -87,6 +95,7 @@ def _start(job: Job, scratch: cache.Scratch, number: int, limit: float | None) -
         scratch.sockets / str(number),
         job.base / "data",
         limit,
+        server,
     )
 
 

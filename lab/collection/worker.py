@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from lab.collection.imports import skip_iri_grammar
 
@@ -49,6 +49,7 @@ def _execute(job: dict[str, Any]) -> dict[str, Any] | None:
             resources={"metadata": {"path": job["cwd"]}},
             progress_bar=False,
             start_timeout=120,
+            shutdown_kernel="immediate",  # all is said; unloading its libraries would take it seconds
             autosave_cell_every=0,
             iopub_timeout=60,
         )
@@ -78,5 +79,13 @@ def _die_with_parent() -> None:
     os._exit(9)
 
 
+def run() -> NoReturn:
+    """Do the job and end, without unloading what was loaded."""
+    code = main()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(code)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    run()

@@ -1,14 +1,9 @@
-"""One process of several: every loss on this rank's share of a batch, against one process that has all of it.
-
-Run as ``python rank_worker.py RANK RANKS MEETING RESULT``: MEETING is a file the processes meet at, RESULT the file in
-which rank 0 writes, for every loss, how its value and gradient compare with the truth.
-"""
+"""One process of several: every loss on this rank's share of a batch, against one process that has all of it."""
 
 from __future__ import annotations
 
 import json
 import runpy
-import sys
 from pathlib import Path
 
 import torch
@@ -172,8 +167,8 @@ def uneven(rank):
     return "nothing was said"
 
 
-def main() -> None:
-    rank, ranks, meeting, result = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], Path(sys.argv[4])
+def main(rank: int, ranks: int, meeting: str, result: str) -> None:
+    """Join at the file `meeting`; rank 0 writes to `result` how the value and gradient of each loss compare."""
     torch.set_num_threads(1)
     dist.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=ranks)
     tools = runpy.run_path(str(Path(__file__).with_name("collect_examples.py")))
@@ -187,10 +182,6 @@ def main() -> None:
             except (ValueError, TypeError, RuntimeError) as error:
                 report["losses"][name] = {"error": str(error)}
     if rank == 0:
-        result.write_text(json.dumps(report), encoding="utf-8")
+        Path(result).write_text(json.dumps(report), encoding="utf-8")
     dist.barrier()
     dist.destroy_process_group()
-
-
-if __name__ == "__main__":
-    main()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import runpy
-import subprocess
 import sys
 from pathlib import Path
 
@@ -14,29 +13,31 @@ import torch
 import lab.losses
 from lab.losses.ranks import across_ranks, gather
 
+sys.path.insert(0, str(Path(__file__).parent))  # started processes import the module of their function by name
+import rank_worker
+
 HERE = Path(__file__).parent
 EXAMPLES, ROWS = runpy.run_path(str(HERE / "collect_examples.py"))["collect"]()
 
 
 @pytest.fixture(scope="module", params=[2, 4])
-def report(request, tmp_path_factory):
+def report(request, tmp_path_factory, processes):
     folder = tmp_path_factory.mktemp(f"ranks{request.param}")
-    command = [sys.executable, str(HERE / "rank_worker.py")]
     workers = [
-        subprocess.Popen(
-            [*command, str(rank), str(request.param), str(folder / "meeting"), str(folder / "result.json")],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
+        processes.Process(
+            target=rank_worker.main, args=(rank, request.param, str(folder / "meeting"), str(folder / "result.json"))
         )
         for rank in range(request.param)
     ]
+    for worker in workers:
+        worker.start()
     try:
-        output = [worker.communicate(timeout=240)[0] for worker in workers]
+        for worker in workers:
+            worker.join(timeout=240)
     finally:
         for worker in workers:
             worker.kill()
-    assert all(worker.returncode == 0 for worker in workers), "\n".join(output)
+    assert [worker.exitcode for worker in workers] == [0] * request.param
     return json.loads((folder / "result.json").read_text(encoding="utf-8"))
 
 

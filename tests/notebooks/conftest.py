@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from lab.collection import cache, jobs, notebook, outcome, process
+from lab.collection import cache, fork_server, jobs, notebook, outcome, process
 
 BASE = Path(__file__).resolve().parents[2]
 LIMIT = 120.0
@@ -29,8 +29,16 @@ SETTINGS = {
 }
 
 
+@pytest.fixture(scope="session")
+def server() -> Iterator[fork_server.ForkServer | None]:
+    """Loads torch and the rest once for all notebooks of a pytest process."""
+    environment = process.surroundings(cache.short_folder(), BASE / "data")
+    with fork_server.started(environment, ["torch"], starts=1) as made:
+        yield made
+
+
 @pytest.fixture
-def execute(tmp_path) -> Callable[[Path, Callable[[dict], dict]], tuple[dict, dict]]:
+def execute(tmp_path, server) -> Callable[[Path, Callable[[dict], dict]], tuple[dict, dict]]:
     """A function that executes a notebook at profile smoke and returns its result and the executed notebook."""
 
     def run(path: Path, change: Callable[[dict], dict] = lambda content: content) -> tuple[dict, dict]:
@@ -38,7 +46,8 @@ def execute(tmp_path) -> Callable[[Path, Callable[[dict], dict]], tuple[dict, di
         assert job.problem is None, job.problem
         sockets = cache.short_folder() / f"lab-{uuid.uuid4().hex[:10]}"
         source = notebook.text(change(dict(job.content)))
-        worker = process.start(source, dict(job.values), path.parent, tmp_path / "work", sockets, BASE / "data", LIMIT)
+        work = tmp_path / "work"
+        worker = process.start(source, dict(job.values), path.parent, work, sockets, BASE / "data", LIMIT, server)
         try:
             while (code := worker.poll()) is None and not worker.overdue:
                 time.sleep(0.1)

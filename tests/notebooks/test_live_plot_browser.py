@@ -20,8 +20,8 @@ model = torch.nn.Linear(4, 1)
 def batch(step):
     time.sleep(0.1)
     return torch.randn(16, 4, generator=torch.Generator().manual_seed(step))
-history = fit(model, lambda m, x: (m(x) - x.sum(1, keepdim=True)).square().mean(), batch, steps=100,
-              callbacks=[LivePlot(every=0.5)])
+history = fit(model, lambda m, x: (m(x) - x.sum(1, keepdim=True)).square().mean(), batch, steps=40,
+              callbacks=[LivePlot(every=0.4)])
 """
 # what the page shows, noted down whenever it changes
 NOTE = """() => { window.seen = []; setInterval(() => {
@@ -41,11 +41,11 @@ def test_the_plot_fills_while_training_runs(
         page = browser.new_page(viewport={"width": 1200, "height": 900})
         page.add_init_script(f"({NOTE})()")
         run_all(page, f"{address}/lab/tree/live.ipynb")
-        page.wait_for_selector(".jp-OutputArea-output:has-text('that was 100 steps')", timeout=240_000)
+        page.wait_for_selector(".jp-OutputArea-output:has-text('that was 40 steps')", timeout=240_000)
         # several pictures of a training that had not ended, each in the place of the one before
         page.wait_for_function("() => window.seen.length >= 4", timeout=20_000)
         assert page.locator(".jp-OutputArea-output img").count() == 1
         alt = page.locator(".jp-OutputArea-output img").get_attribute("alt")
-        assert alt.startswith("Loss against step over 100 steps, ending at ")
+        assert alt.startswith("Loss against step over 40 steps, ending at ")
         assert page.locator("[data-mime-type='application/vnd.jupyter.error']").count() == 0
         page.close()

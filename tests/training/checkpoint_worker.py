@@ -1,8 +1,7 @@
-"""A training run that is killed from outside: python checkpoint_worker.py FOLDER RESULT [slow-write]."""
+"""A training run that is killed from outside."""
 
 from __future__ import annotations
 
-import sys
 import time
 from pathlib import Path
 
@@ -12,10 +11,10 @@ from torch import nn
 from lab.losses import Queue, info_nce
 from lab.training import Checkpoints, Momentum, Rows, fit
 
-torch.set_num_threads(1)
-
 
 def main(folder: str, result: str, slow: bool) -> None:
+    """Train with checkpoints in `folder` and write the end to `result`; `slow` stretches the writing of files."""
+    torch.set_num_threads(1)
     torch.manual_seed(0)
     data = torch.randn(64, 6)
     net = nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Dropout(0.3), nn.BatchNorm1d(16), nn.Linear(16, 4))
@@ -51,7 +50,3 @@ def main(folder: str, result: str, slow: bool) -> None:
          "probes": history.probes}, result + ".part",
     )  # fmt: skip
     Path(result + ".part").rename(result)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], len(sys.argv) > 3)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import random
 import signal
-import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,21 +19,30 @@ from lab.training import Checkpoints, DamagedCheckpoint, Rows, fit, stack
 from lab.training.checkpoints import read_checkpoint, write_checkpoint
 from lab.training.packing import pack, unpack
 
-WORKER = Path(__file__).with_name("checkpoint_worker.py")
+sys.path.insert(0, str(Path(__file__).parent))  # started processes import the module of their function by name
+import checkpoint_worker
+
 DATA = torch.randn(40, 6, generator=torch.Generator().manual_seed(0))
 
 
-def start(folder: Path, result: Path, *options: str) -> subprocess.Popen:
-    words = [sys.executable, str(WORKER), str(folder), str(result), *options]
-    return subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+@pytest.fixture(scope="module")
+def start(processes) -> Callable[..., Any]:
+    """``start(folder, result)`` trains in a process of its own."""
+
+    def begin(folder: Path, result: Path, slow: bool = False) -> Any:
+        made = processes.Process(target=checkpoint_worker.main, args=(str(folder), str(result), slow))
+        made.start()
+        return made
+
+    return begin
 
 
 @pytest.fixture(scope="module")
-def untouched(tmp_path_factory) -> dict[str, Any]:
+def untouched(tmp_path_factory, start) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("untouched")
     worker = start(folder / "run", folder / "result")
-    _, errors = worker.communicate(timeout=120)
-    assert worker.returncode == 0, errors.decode()
+    worker.join(timeout=120)
+    assert worker.exitcode == 0
     return torch.load(folder / "result", weights_only=True)
 
 
@@ -48,23 +57,23 @@ def equal(a: Any, b: Any) -> bool:
 
 
 @pytest.mark.parametrize("slow", [False, True], ids=["anywhere", "while writing"])
-def test_a_run_killed_again_and_again_ends_as_one_that_was_not(untouched, tmp_path, slow) -> None:
+def test_a_run_killed_again_and_again_ends_as_one_that_was_not(start, untouched, tmp_path, slow) -> None:
     chance, kills = random.Random(int(slow)), 0
     for _ in range(200):
-        worker = start(tmp_path / "run", tmp_path / "result", *(["slow-write"] if slow else []))
+        worker = start(tmp_path / "run", tmp_path / "result", slow)
         # wait for a new checkpoint or a part of one, then a little longer, so that each start gets somewhere
         known = set((tmp_path / "run").glob("*")) if (tmp_path / "run").is_dir() else set()
-        while worker.poll() is None and kills < 3:
+        while worker.is_alive() and kills < 3:
             now = set((tmp_path / "run").glob("*")) | set((tmp_path / "run").glob(".*"))
             if now - known:
                 time.sleep(chance.uniform(0, 0.15))
-                worker.send_signal(signal.SIGKILL)
+                worker.kill()
                 kills += 1
                 break
             time.sleep(0.005)
-        _, errors = worker.communicate(timeout=120)
-        assert worker.returncode in (0, -signal.SIGKILL), errors.decode()
-        if worker.returncode == 0:
+        worker.join(timeout=120)
+        assert worker.exitcode in (0, -signal.SIGKILL)
+        if worker.exitcode == 0:
             break
     assert kills == 3
     ended = torch.load(tmp_path / "result", weights_only=True)
@@ -72,20 +81,22 @@ def test_a_run_killed_again_and_again_ends_as_one_that_was_not(untouched, tmp_pa
     assert len(list((tmp_path / "run").glob("step-*.json"))) == 2
 
 
-def test_without_the_generators_the_end_would_differ(untouched, tmp_path, monkeypatch) -> None:
+def test_without_the_generators_the_end_would_differ(start, untouched, tmp_path, monkeypatch) -> None:
     """The comparison above sees what it should: dropout drawn anew gives other weights."""
     saved = start(tmp_path / "run", tmp_path / "result")
     while not list((tmp_path / "run").glob("step-0000003*.json")):
-        assert saved.poll() is None
+        assert saved.is_alive()
         time.sleep(0.01)
     saved.kill()
-    saved.communicate()
+    saved.join()
     path = max((tmp_path / "run").glob("*.json"))
     state = read_checkpoint(path)
     state["generators"][0]["torch"] = torch.Generator().manual_seed(77).get_state()
     step = state.pop("step")
     write_checkpoint(tmp_path / "run", step, state)
-    assert start(tmp_path / "run", tmp_path / "result").wait(timeout=120) == 0
+    again = start(tmp_path / "run", tmp_path / "result")
+    again.join(timeout=120)
+    assert again.exitcode == 0
     ended = torch.load(tmp_path / "result", weights_only=True)
     assert not equal(untouched["net"], ended["net"]) and ended["loss"].isfinite().all()
 
