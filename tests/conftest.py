@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import shutil
@@ -20,6 +21,12 @@ for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
+
+
+def pytest_collection_finish() -> None:
+    """What is loaded and collected stays to the end, so that no collection of garbage needs to look through it."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

@@ -2,8 +2,8 @@
 
 Loading torch, its optimisers, scipy, pandas and matplotlib takes a kernel five seconds, papermill takes its worker two
 more: longer than many a notebook computes at profile smoke. A run of several notebooks pays for it once. A kernel that
-was forked has the same surroundings as one started afresh, and imports `lab` itself; only the other packages are there
-already.
+was forked has the same surroundings as one started afresh. The science of `lab` itself is not loaded here: the notebook
+imports it, as it is by then.
 
 Forking is safe while a process has one thread and no accelerator in use. The server makes sure of the first and is not
 used on machines with an accelerator, nor outside Linux: there each worker is started by itself.
@@ -219,7 +219,7 @@ def settle(job: Mapping[str, Any]) -> None:
 
 def main(words: Sequence[str]) -> None:
     """Load the modules and serve; in a child, execute its notebook."""
-    from lab.collection import kernel, worker
+    from lab.collection import fingerprint, kernel, worker
     from lab.collection.imports import skip_iri_grammar
 
     skip_iri_grammar()
@@ -228,6 +228,7 @@ def main(words: Sequence[str]) -> None:
         channel.set_inheritable(False)
         for name in words[1:]:
             importlib.import_module(name)
+        fingerprint.code_hash()  # remembered file by file; each notebook asks for it at its end
         if threads() > 1:
             return
         gc.collect()

@@ -100,8 +100,6 @@ def _become_kernel(told: dict[str, Any]) -> None:
     os.environ.clear()
     os.environ.update(told["env"])
     sys.argv = ["ipykernel_launcher.py", *told["words"]]
-    for name in [name for name in sys.modules if name.partition(".")[0] == "lab"]:
-        del sys.modules[name]  # the notebook imports it itself, as it is then
     from ipykernel.kernelapp import launch_new_instance
 
     launch_new_instance()

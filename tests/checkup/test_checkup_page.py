@@ -43,11 +43,15 @@ def quick_map() -> Iterator[None]:
 
 
 @functools.cache
-def report() -> Report:
+def examined() -> tuple[dict[str, Any], Report]:
     with np.errstate(invalid="ignore"):
         data = given()
     data["values"] = np.nan_to_num(data["values"])
-    return checkup(**data)
+    return data, checkup(**data)
+
+
+def report() -> Report:
+    return examined()[1]
 
 
 class Tags(HTMLParser):
@@ -65,12 +69,10 @@ class Tags(HTMLParser):
         return [attributes for name, attributes in self.tags if name == tag]
 
 
-def test_the_same_seed_gives_the_same_bytes() -> None:
-    data = given()
-    data["values"] = np.nan_to_num(data["values"])
-    before = {name: x.copy() for name, x in data.items() if isinstance(x, np.ndarray)}
-    assert checkup(**data).html() == report().html()
-    assert all(np.array_equal(data[name], x, equal_nan=x.dtype.kind == "f") for name, x in before.items())
+def test_arrays_stay_as_they_were() -> None:
+    before, (after, _) = given(), examined()
+    before["values"] = np.nan_to_num(before["values"])
+    assert all(np.array_equal(after[n], x, equal_nan=x.dtype.kind == "f") for n, x in before.items() if n != "seed")
 
 
 def test_text_from_files_is_escaped_and_nothing_is_executed() -> None:

@@ -10,7 +10,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
+
+from lab.collection import fork_server
 
 WAIT = """import os, subprocess, sys, time
 from pathlib import Path
@@ -27,9 +30,11 @@ def _heeds_interrupts():
 
 
 @pytest.fixture
-def waiting(tiny, tmp_path):
+def waiting(tiny, tmp_path, forked):
     """A run that has finished one notebook and hangs in the next, and the processes of that one."""
     notebooks = {"a/01-quick": tiny.notebook(*tiny.FINE), "a/02-waits": tiny.notebook(WAIT, *tiny.FINE)}
+    if forked:  # three are enough for a process that loads their libraries and forks the workers
+        notebooks["a/03-last"] = tiny.notebook("n = 3", *tiny.FINE)
     base = tiny.collection(tmp_path / "c", notebooks)
     pids = base / "notebooks" / "a" / "pids"
     runner = subprocess.Popen(
@@ -44,8 +49,11 @@ def waiting(tiny, tmp_path):
         assert tiny.wait_for(lambda: pids.exists() or runner.poll() is not None), "the second notebook did not start"
         assert runner.poll() is None, runner.stdout.read().decode()
         worker, kernel, child = map(int, pids.read_text(encoding="utf-8").split())
-        assert all(map(tiny.alive, (worker, kernel, child)))
-        yield base, runner, (worker, kernel, child)
+        parent = psutil.Process(worker).ppid()
+        assert (parent != runner.pid) == (forked and fork_server.available())
+        pids_of = (worker, kernel, child, *([parent] if parent != runner.pid else []))
+        assert all(map(tiny.alive, pids_of))
+        yield base, runner, pids_of
     finally:
         runner.kill()
         runner.wait()
@@ -57,8 +65,11 @@ def waiting(tiny, tmp_path):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
-def test_nothing_is_left_running_and_the_next_run_goes_on(waiting, tiny, number):
+@pytest.mark.parametrize(
+    ("number", "forked"),
+    [(signal.SIGKILL, False), (signal.SIGKILL, True), (signal.SIGINT, True), (signal.SIGTERM, False)],
+)
+def test_nothing_is_left_running_and_the_next_run_goes_on(waiting, tiny, number, forked):
     base, runner, pids = waiting
     runner.send_signal(number)
     code = runner.wait(timeout=30)
@@ -78,7 +89,8 @@ def test_nothing_is_left_running_and_the_next_run_goes_on(waiting, tiny, number)
     assert "cached" in lines["01-quick"] and "cached" not in lines["02-waits"]
     assert not [path.name for path in (base / "build" / "runs").iterdir() if path.name.startswith(".")]
     with (base / "data" / "ledger.csv").open(encoding="utf-8", newline="") as file:
-        assert [row["key"] for row in csv.DictReader(file)] == ["a/01-quick#rises", "a/02-waits#rises"]
+        wanted = ["a/01-quick#rises", "a/02-waits#rises", *(["a/03-last#rises"] if forked else [])]
+        assert [row["key"] for row in csv.DictReader(file)] == wanted
 
 
 def test_a_half_written_result_counts_for_nothing(tiny, tmp_path):

@@ -89,7 +89,9 @@ def test_the_template_runs_with_its_solutions(root: Path, sockets: None) -> None
     first = next(c for c in book["cells"] if "parameters" in c["metadata"].get("tags", []))
     first["source"] = first["source"].replace('"standard"', '"smoke"')
     made = nbformat.from_dict(book)
-    nbclient.NotebookClient(made, kernel_manager_class=GroupKernelManager, timeout=120).execute()
+    nbclient.NotebookClient(
+        made, kernel_manager_class=GroupKernelManager, timeout=120, shutdown_kernel="immediate"
+    ).execute()
     assert accepted(made) == (True, "")
     assert [c["verdict"] for c in claims_in(made)] == ["not judged"]
     assert closing_in(made)["verdicts"] == {"spread-shrinks": "not judged"}

@@ -18,10 +18,10 @@ from lab.training import LivePlot, fit
 
 model = torch.nn.Linear(4, 1)
 def batch(step):
-    time.sleep(0.1)
+    time.sleep(0.06)
     return torch.randn(16, 4, generator=torch.Generator().manual_seed(step))
 history = fit(model, lambda m, x: (m(x) - x.sum(1, keepdim=True)).square().mean(), batch, steps=40,
-              callbacks=[LivePlot(every=0.4)])
+              callbacks=[LivePlot(every=0.25)])
 """
 # what the page shows, noted down whenever it changes
 NOTE = """() => { window.seen = []; setInterval(() => {

@@ -181,10 +181,8 @@ def put_papers(root: Path) -> None:
             writer.writerow([key, title, theme, "loss", "1", scope, 'An idea, with "quotes"', "A claim", "-", ""])
 
 
-@pytest.fixture
-def collection(tmp_path: Path) -> Path:
-    """The root of a collection, in a folder with a space in its name."""
-    root = tmp_path / "a lab"
+def put_collection(root: Path) -> Path:
+    """Lay out the collection at `root`."""
     (root / "data").mkdir(parents=True)
     (root / "data" / "manifest.json").write_text("{}", encoding="utf-8")
     put_papers(root)
@@ -210,6 +208,35 @@ def collection(tmp_path: Path) -> Path:
     return root
 
 
+def put_ledger(root: Path) -> None:
+    """Write the finished run of the collection into its ledger."""
+    from lab.collection import ledger
+
+    result = json.loads((root / "build" / "runs" / "aaaa" / "result.json").read_text(encoding="utf-8"))
+    name = "uniformity/01-alignment"
+    result["claims"] = [{**record, "key": f"{name}#{record['slug']}"} for record in result["claims"]]
+    ledger.update(root, [result], {f"{name}#ranks": 1.0})
+
+
+@pytest.fixture
+def collection(tmp_path: Path) -> Path:
+    """The root of a collection, in a folder with a space in its name."""
+    return put_collection(tmp_path / "a lab")
+
+
+@pytest.fixture(scope="session")
+def seen_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The gallery of a collection with a ledger and a question that papers answer differently; to be looked at only."""
+    from lab.collection import gallery, tensions
+
+    root = put_collection(tmp_path_factory.mktemp("seen") / "a lab")
+    put_ledger(root)
+    part = 'says = "So it is."\nclaims = ["uniformity/01-alignment#ranks"]\n'
+    parts = "".join(f"[tension.{name}]\n{part}" for name in ("one", "other", "decided"))
+    (root / tensions.TENSIONS).write_text(f'[[tension]]\nquestion = "Is it?"\n{parts}', encoding="utf-8")
+    return gallery.build(root, complete=True).parent
+
+
 @pytest.fixture
 def add_run() -> Callable[..., dict[str, Any]]:
     """`put_run`, for tests that need one run more."""
@@ -225,16 +252,7 @@ def make_claim() -> Callable[..., Claim]:
 @pytest.fixture
 def ledger_of(collection: Path) -> Callable[[], None]:
     """Writes the finished run of the collection into its ledger."""
-
-    def fill() -> None:
-        from lab.collection import ledger
-
-        result = json.loads((collection / "build" / "runs" / "aaaa" / "result.json").read_text(encoding="utf-8"))
-        name = "uniformity/01-alignment"
-        result["claims"] = [{**record, "key": f"{name}#{record['slug']}"} for record in result["claims"]]
-        ledger.update(collection, [result], {f"{name}#ranks": 1.0})
-
-    return fill
+    return lambda: put_ledger(collection)
 
 
 @pytest.fixture(scope="session")

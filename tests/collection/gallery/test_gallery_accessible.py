@@ -2,25 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from lab.collection import gallery, tensions
-
 axe_package = pytest.importorskip("axe_playwright_python")
 AXE = (Path(axe_package.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
-
-
-@pytest.fixture
-def site(collection: Path, ledger_of: Callable[[], None]) -> Path:
-    ledger_of()
-    part = 'says = "So it is."\nclaims = ["uniformity/01-alignment#ranks"]\n'
-    parts = "".join(f"[tension.{name}]\n{part}" for name in ("one", "other", "decided"))
-    (collection / tensions.TENSIONS).write_text(f'[[tension]]\nquestion = "Is it?"\n{parts}', encoding="utf-8")
-    return gallery.build(collection, complete=True).parent
 
 
 def faults(page: Any) -> list[str]:
@@ -35,25 +23,25 @@ def faults(page: Any) -> list[str]:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_no_page_has_a_serious_fault(browser: Any, site: Path, pages: tuple[str, ...], scheme: str) -> None:
+def test_no_page_has_a_serious_fault(browser: Any, seen_site: Path, pages: tuple[str, ...], scheme: str) -> None:
     page = browser.new_page(color_scheme=scheme)
     for name in pages:
-        page.goto((site / name).as_uri())
+        page.goto((seen_site / name).as_uri())
         assert faults(page) == [], name
     page.close()
 
 
-def test_a_planted_fault_is_found(browser: Any, site: Path) -> None:
+def test_a_planted_fault_is_found(browser: Any, seen_site: Path) -> None:
     page = browser.new_page()
-    page.goto((site / "index.html").as_uri())
+    page.goto((seen_site / "index.html").as_uri())
     page.evaluate("document.querySelector('main').append(document.createElement('img'))")
     assert any(fault.startswith("image-alt") for fault in faults(page))
     page.close()
 
 
-def test_cards_are_filtered_by_theme_verdict_and_what_they_use(browser: Any, site: Path) -> None:
+def test_cards_are_filtered_by_theme_verdict_and_what_they_use(browser: Any, seen_site: Path) -> None:
     page = browser.new_page()
-    page.goto((site / "index.html").as_uri())
+    page.goto((seen_site / "index.html").as_uri())
     cards = page.locator(".card:visible")
     assert cards.count() == 4
     page.get_by_label("Holds a verdict").select_option("refuted")
@@ -64,7 +52,7 @@ def test_cards_are_filtered_by_theme_verdict_and_what_they_use(browser: Any, sit
     page.get_by_label("Search").fill("no such words")
     assert cards.count() == 0
     # by the keyboard alone: the first stop is the link that skips the header
-    page.goto((site / "papers.html").as_uri() + "?theme=hubness")
+    page.goto((seen_site / "papers.html").as_uri() + "?theme=hubness")
     assert page.locator("#papers tbody tr:visible").count() == 3
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.className") == "skip"

@@ -13,8 +13,6 @@ from urllib.parse import unquote, urlparse
 
 import pytest
 
-from lab.collection import gallery
-
 websocket = pytest.importorskip("websocket")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine (Debian package: chromium)")
@@ -138,12 +136,6 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     made.close()
 
 
-@pytest.fixture
-def site(collection: Path, ledger_of: Callable[[], None]) -> Path:
-    ledger_of()
-    return gallery.build(collection, complete=True).parent
-
-
 def outside(browser: Browser, folder: Path) -> list[str]:
     """The requests that are neither for a file of the folder nor carried in the page itself."""
     found = []
@@ -157,12 +149,12 @@ def outside(browser: Browser, folder: Path) -> list[str]:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_pages_ask_for_nothing_outside_their_folder_and_can_be_read(
-    browser: Browser, site: Path, pages: tuple[str, ...], scheme: str
+    browser: Browser, seen_site: Path, pages: tuple[str, ...], scheme: str
 ) -> None:
     for page in pages:
-        browser.open(site / page, scheme)
-        assert (site / page).as_uri() in browser.requests
-        assert outside(browser, site) == []
+        browser.open(seen_site / page, scheme)
+        assert (seen_site / page).as_uri() in browser.requests
+        assert outside(browser, seen_site) == []
         assert browser.complaints == []
         # style sheet and script were found
         assert browser.run("getComputedStyle(document.querySelector('header.site')).position") == "sticky"
@@ -171,9 +163,9 @@ def test_pages_ask_for_nothing_outside_their_folder_and_can_be_read(
         assert browser.run(CONTRAST) == []
 
 
-def test_a_request_for_something_outside_is_noticed(browser: Browser, site: Path) -> None:
-    page = site / "index.html"
-    text = page.read_text(encoding="utf-8")
+def test_a_request_for_something_outside_is_noticed(browser: Browser, seen_site: Path) -> None:
+    page = seen_site / "planted.html"  # beside the real one, for what it links to
+    text = (seen_site / "index.html").read_text(encoding="utf-8")
     planted = text.replace("</main>", '<img src="https://example.org/spy.png" alt=""></main>')
     page.write_text(planted, encoding="utf-8")
     browser.open(page)
@@ -181,34 +173,36 @@ def test_a_request_for_something_outside_is_noticed(browser: Browser, site: Path
     assert any("example.org" in complaint for complaint in browser.complaints)
     page.write_text(planted.replace("Content-Security-Policy", "x-no-policy"), encoding="utf-8")
     browser.open(page)
-    assert outside(browser, site) == ["https://example.org/spy.png"]
+    assert outside(browser, seen_site) == ["https://example.org/spy.png"]
     assert any("ERR_NAME_NOT_RESOLVED" in complaint for complaint in browser.complaints)
 
 
-def test_pages_follow_the_scheme_and_the_button_changes_it(browser: Browser, site: Path) -> None:
+def test_pages_follow_the_scheme_and_the_button_changes_it(browser: Browser, seen_site: Path) -> None:
     ground = "getComputedStyle(document.body).backgroundColor"
-    browser.open(site / "index.html", "light")
+    browser.open(seen_site / "index.html", "light")
     light = browser.run(ground)
-    browser.open(site / "index.html", "dark")
+    browser.open(seen_site / "index.html", "dark")
     dark = browser.run(ground)
     assert light != dark
     browser.run("document.querySelector('button.theme').click()")
     assert browser.run(ground) == light
     # the choice is kept for the next page
-    browser.open(site / "ledger.html", "dark")
+    browser.open(seen_site / "ledger.html", "dark")
     assert browser.run(ground) == light
     browser.run("localStorage.clear()")
 
 
 @pytest.mark.parametrize("width", [390, 768, 1000], ids=["phone", "tablet", "small laptop"])
-def test_no_page_is_wider_than_the_screen(browser: Browser, site: Path, pages: tuple[str, ...], width: int) -> None:
+def test_no_page_is_wider_than_the_screen(
+    browser: Browser, seen_site: Path, pages: tuple[str, ...], width: int
+) -> None:
     for page in pages:
-        browser.open(site / page, width=width, height=844)
+        browser.open(seen_site / page, width=width, height=844)
         assert browser.run("document.documentElement.scrollWidth") <= width, page
 
 
-def test_the_ledger_sorts_and_filters(browser: Browser, site: Path) -> None:
-    browser.open(site / "ledger.html")
+def test_the_ledger_sorts_and_filters(browser: Browser, seen_site: Path) -> None:
+    browser.open(seen_site / "ledger.html")
     shown = "Array.from(document.querySelectorAll('#ledger tbody tr:not([hidden])')).map(row => row.dataset.verdict)"
     assert browser.run(shown) == ["refuted", "supported"]  # by key, as the ledger has them
     press = "document.querySelectorAll('#ledger th button')[1].click()"
@@ -227,8 +221,8 @@ def test_the_ledger_sorts_and_filters(browser: Browser, site: Path) -> None:
     assert browser.run(shown) == []
 
 
-def test_details_open_code_folds_and_a_paper_opens_by_its_address(browser: Browser, site: Path) -> None:
-    browser.open(site / "uniformity" / "01-alignment.html")
+def test_details_open_code_folds_and_a_paper_opens_by_its_address(browser: Browser, seen_site: Path) -> None:
+    browser.open(seen_site / "uniformity" / "01-alignment.html")
     solution = "Array.from(document.querySelectorAll('details')).find(d => d.textContent.startsWith('Solution'))"
     assert browser.run(f"{solution}.open") is False
     browser.run(f"{solution}.querySelector('summary').click()")
@@ -236,7 +230,7 @@ def test_details_open_code_folds_and_a_paper_opens_by_its_address(browser: Brows
     assert browser.run("document.querySelectorAll('details.source:not([open])').length") == 0
     browser.run("document.querySelector('button.fold').click()")
     assert browser.run("document.querySelectorAll('details.source[open]').length") == 0
-    browser.open(site / "papers.html")
+    browser.open(seen_site / "papers.html")
     browser.run("location.hash = 'paper-two'")
     assert _wait(lambda: browser.run("document.querySelector('#paper-two details').open"), 10)
 

@@ -12,8 +12,8 @@ from lab.collection import gallery
 
 
 @pytest.fixture
-def page(collection: Path) -> BeautifulSoup:
-    path = gallery.build(collection, complete=True).parent / "uniformity" / "01-alignment.html"
+def page(seen_site: Path) -> BeautifulSoup:
+    path = seen_site / "uniformity" / "01-alignment.html"
     return BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser")
 
 
@@ -86,12 +86,12 @@ def test_ways_on(page: BeautifulSoup, collection: Path) -> None:
     assert links["one never run"] == "../index.html#notebook-uniformity-03-later"
 
 
-def test_the_notebook_can_be_taken_along_without_outputs(collection: Path, page: BeautifulSoup) -> None:
+def test_the_notebook_can_be_taken_along_without_outputs(seen_site: Path, page: BeautifulSoup) -> None:
     button = page.select_one("a[download]")
     assert button is not None
-    folder = collection / "build" / "gallery" / "uniformity"
-    taken = json.loads((folder / str(button["href"])).read_text(encoding="utf-8"))
-    source = json.loads((collection / "notebooks" / "uniformity" / "01-alignment.ipynb").read_text(encoding="utf-8"))
+    taken = json.loads((seen_site / "uniformity" / str(button["href"])).read_text(encoding="utf-8"))
+    notebooks = seen_site.parents[1] / "notebooks"
+    source = json.loads((notebooks / "uniformity" / "01-alignment.ipynb").read_text(encoding="utf-8"))
     assert [cell["id"] for cell in taken["cells"]] == [cell["id"] for cell in source["cells"]]
     assert all(cell["outputs"] == [] for cell in taken["cells"] if cell["cell_type"] == "code")
 
