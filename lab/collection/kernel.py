@@ -113,12 +113,13 @@ class GroupProvisioner(LocalProvisioner):
         if sys.platform == "win32":
             return await super().launch_kernel(cmd, **kwargs)
         env = {**kwargs["env"], "JPY_PARENT_PID": str(os.getpid())}
+        made: Any  # a forked kernel has what the stock methods use of a Popen
         if _waiting:
-            self.process = _waiting.pop()
-            self.process.begin(cmd, kwargs.get("cwd"), env)
+            made = _waiting.pop()
+            made.begin(cmd, kwargs.get("cwd"), env)
         else:
-            self.process = subprocess.Popen(cmd, cwd=kwargs.get("cwd"), env=env, stdin=subprocess.DEVNULL)
-        self.pid = self.process.pid
+            made = subprocess.Popen(cmd, cwd=kwargs.get("cwd"), env=env, stdin=subprocess.DEVNULL)
+        self.process, self.pid = made, made.pid
         self.pgid = None  # signals meant for the kernel go to it alone, never to the group it shares with us
         return self.connection_info
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -69,7 +70,19 @@ def _as_bytes(fabric: Any, function: Callable[..., Any], *arguments: Any) -> byt
     buffer = io.BytesIO()
     if fabric.global_rank == 0:
         torch.save(result, buffer)
+    del result
+    _leave()
     return buffer.getvalue()
+
+
+def _leave() -> None:
+    """End the process group, when all ranks are done with it.
+
+    Otherwise its threads run until the interpreter is gone, and one that then lets go of a tensor aborts the process.
+    """
+    gc.collect()  # wrapped models hold the group as well
+    torch.distributed.barrier()
+    torch.distributed.destroy_process_group()
 
 
 class Shard:

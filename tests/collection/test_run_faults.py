@@ -27,7 +27,7 @@ def faulty(tiny, tmp_path_factory):
     }
     base = tiny.collection(tmp_path_factory.mktemp("with space") / "a {collection}", notebooks)
     (base / "notebooks" / "bad" / "08-damaged.ipynb").write_text('{"cells": [', encoding="utf-8")
-    done = tiny.lab(base, "run", "--timeout", "12", "-j", "2")
+    done = tiny.lab(base, "run", "--timeout", "8", "-j", "2")
     results = [json.loads(path.read_text(encoding="utf-8")) for path in base.glob("build/runs/*/result.json")]
     return base, done, {f"{r['theme']}/{r['notebook']}": r for r in results}
 
@@ -41,7 +41,7 @@ def line_of(done, name: str) -> str:
     [
         ("good/01-fine", "ok", "1 claim: 1 supported"),
         ("bad/01-raises", "failed", "KeyError: 'missing'"),
-        ("bad/02-hangs", "timeout", "limit of 12 s, in cell 5"),
+        ("bad/02-hangs", "timeout", "limit of 8 s, in cell 5"),
         ("bad/03-exits", "failed", "closing record is missing"),
         ("bad/04-killed", "failed", "DeadKernelError: Kernel died"),
         ("bad/05-miscounts", "failed", "counts 0 claims, 1 are recorded"),

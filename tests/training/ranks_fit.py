@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,8 +22,14 @@ def towers() -> nn.Module:
     return Towers(mlp(6, 3, 8, seed=1), mlp(5, 3, 8, seed=2)).double()
 
 
-def both(fabric: Any) -> list[dict[str, Any]]:
-    """With and without the rows of the other rank, in one start of the processes."""
+def both(fabric: Any, folder: Path) -> list[dict[str, Any]]:
+    """With and without the rows of the other rank, in one start of the processes; each notes its end in `folder`."""
+
+    def note() -> None:
+        group = torch.distributed.is_initialized()
+        (folder / str(fabric.global_rank)).write_text("still in the group" if group else "left the group")
+
+    atexit.register(note)
     return [train(fabric, shared) for shared in (True, False)]
 
 

@@ -51,7 +51,7 @@ def furthest(first: Sequence[Encoder], second: Sequence[Encoder]) -> float:
 @pytest.mark.parametrize("net", ["mlp", "conv"])
 @pytest.mark.parametrize("optimiser", ["adamw", "sgd"])
 def test_a_stack_ends_with_the_weights_of_its_single_runs(net: str, optimiser: Any) -> None:
-    options: dict[str, Any] = {"steps": 50, "lr": 3e-3, "weight_decay": 0.05, "optimiser": optimiser}
+    options: dict[str, Any] = {"steps": 30, "lr": 3e-3, "weight_decay": 0.05, "optimiser": optimiser}
     make = MAKES[net]
     together = stacked(make, torch.float64, SEEDS, **options)
     apart = singles(make, torch.float64, SEEDS, **options)
@@ -62,13 +62,13 @@ def test_a_stack_ends_with_the_weights_of_its_single_runs(net: str, optimiser: A
 
 @pytest.mark.parametrize("net", ["mlp", "conv"])
 def test_single_precision_agrees_to_the_stated_tolerance(net: str) -> None:
-    options: dict[str, Any] = {"steps": 50, "lr": 1e-3, "weight_decay": 0.05}
+    options: dict[str, Any] = {"steps": 30, "lr": 1e-3, "weight_decay": 0.05}
     together = stacked(MAKES[net], torch.float32, SEEDS, **options)
     assert furthest(together, singles(MAKES[net], torch.float32, SEEDS, **options)) < 1e-3
 
 
 def test_another_order_of_the_data_does_not_match() -> None:
-    options: dict[str, Any] = {"steps": 50, "lr": 3e-3, "weight_decay": 0.05}
+    options: dict[str, Any] = {"steps": 30, "lr": 3e-3, "weight_decay": 0.05}
     together = stacked(MAKES["mlp"], torch.float64, SEEDS, **options)
     other = singles(MAKES["mlp"], torch.float64, [1, 6, 3], **options)
     assert furthest(together, other) > 1e-3
