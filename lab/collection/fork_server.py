@@ -40,7 +40,7 @@ SCIENCE = (
     "sklearn.linear_model",
     "sklearn.neighbors",
 )
-_DEVICES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg", "/dev/accel", "/dev/dri/renderD128")
+_DEVICES = ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg", "/dev/accel")
 # pyarrow's allocator would start a thread while it loads
 _ONE_THREAD = {"JE_ARROW_MALLOC_CONF": "background_thread:false"}
 _LOOK = 0.02  # seconds between two looks at the children
@@ -101,6 +101,8 @@ class ForkServer:
                 cwd=PACKAGE.parent,  # Python looks for modules here first: not where this happens to be called
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,  # what goes wrong here goes wrong in a fresh worker, which has a log
                 start_new_session=True,
             )
 
