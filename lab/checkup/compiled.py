@@ -1,4 +1,7 @@
-"""UMAP's compiled functions kept on disk: compiling them takes half a minute, which every first map would wait for."""
+"""UMAP's compiled functions kept on disk: compiling them takes half a minute, which every first map would wait for.
+
+``python -m lab.checkup.compiled`` draws a small map now, so that the first one somebody asks for need not wait.
+"""
 
 from __future__ import annotations
 
@@ -25,3 +28,18 @@ def keep_compiled() -> None:
                     function.enable_caching()
                 except RuntimeError:  # no folder to write to
                     return
+
+
+def main() -> None:
+    """Compile what a map needs, and keep it."""
+    import numpy as np
+
+    from lab.plots import umap_map
+
+    keep_compiled()
+    rows = np.random.default_rng(0).normal(size=(200, 8)).astype(np.float32)
+    umap_map(rows, seed=0)
+
+
+if __name__ == "__main__":
+    main()

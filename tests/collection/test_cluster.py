@@ -9,6 +9,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -29,11 +31,12 @@ def start(base: Path, *words: str) -> subprocess.Popen:
     )  # fmt: skip
 
 
-@pytest.fixture
-def cluster(tiny, tmp_path):
-    """A collection, a scheduler, two workers of one thread each, and the scheduler's address."""
-    base = tiny.collection(tmp_path / "c", {name: tiny.notebook(f"n = '{name}'", *tiny.FINE) for name in NAMES})
-    file = tmp_path / "scheduler.json"
+@contextmanager
+def running_cluster(tiny, folder: Path) -> Iterator[tuple[Path, str, list[subprocess.Popen]]]:
+    """A collection, a scheduler's address, and the processes: the scheduler and two workers of one thread each."""
+    notebooks = {name: tiny.notebook(f"n = '{name}'", *tiny.FINE) for name in NAMES}
+    base = tiny.collection(folder / "c", {**notebooks, "b/04-slow": tiny.notebook(SLOW, *tiny.FINE)})
+    file = folder / "scheduler.json"
     common = ["--no-dashboard"]
     running = [start(base, "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0", "--scheduler-file",
                      str(file), *common)]  # fmt: skip
@@ -41,15 +44,22 @@ def cluster(tiny, tmp_path):
         assert tiny.wait_for(file.is_file)
         address = json.loads(file.read_text())["address"]
         for number in (1, 2):
-            folder = tmp_path / f"worker-{number}"
+            local = folder / f"worker-{number}"
             running.append(start(base, "distributed.cli.dask_worker", address, "--nthreads", "1", "--no-nanny",
-                                 "--local-directory", str(folder), *common))  # fmt: skip
+                                 "--local-directory", str(local), *common))  # fmt: skip
         yield base, address, running
     finally:
         for process in running:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+
+
+@pytest.fixture(scope="module")
+def cluster(tiny, tmp_path_factory):
+    """For tests that leave its workers alive."""
+    with running_cluster(tiny, tmp_path_factory.mktemp("cluster")) as made:
+        yield made
 
 
 def results(base: Path) -> dict[str, dict]:
@@ -64,7 +74,7 @@ def ledger(base: Path) -> list[dict[str, str]]:
 
 def test_a_cluster_gives_what_local_processes_give_and_runs_nothing_twice(cluster, tiny, tmp_path):
     base, address, _ = cluster
-    done = tiny.lab(base, "run", "--cluster", address)
+    done = tiny.lab(base, "run", "a", "--cluster", address)
     assert done.returncode == 0, done.stdout + done.stderr
     there = {name: tiny.notebook(f"n = '{name}'", *tiny.FINE) for name in NAMES}
     local = tiny.collection(tmp_path / "local", there)
@@ -74,26 +84,24 @@ def test_a_cluster_gives_what_local_processes_give_and_runs_nothing_twice(cluste
         other = results(base)[name]
         assert all(result[key] == other[key] for key in ("claims", "closing", "key", "status", "source"))
     before = {path: path.stat().st_mtime_ns for path in base.glob("build/runs/*/result.json")}
-    again = tiny.lab(base, "run", "--cluster", address)
+    again = tiny.lab(base, "run", "a", "--cluster", address)
     assert again.returncode == 0
     assert {path: path.stat().st_mtime_ns for path in base.glob("build/runs/*/result.json")} == before
 
 
-def test_the_runs_of_a_worker_that_dies_are_made_elsewhere(cluster, tiny):
-    base, address, running = cluster
-    content = tiny.notebook(SLOW, *tiny.FINE)
-    (base / "notebooks" / "a" / "01-x.ipynb").write_text(json.dumps(content), encoding="utf-8")
-    command = subprocess.Popen(tiny.command("run", "01-x", "--cluster", address), cwd=base, env=tiny.clean(),
-                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)  # fmt: skip
-    mark = base / "notebooks" / "a" / "begun"
-    assert tiny.wait_for(mark.is_file)
-    busy = next(worker for worker in running[1:] if children(worker.pid))
-    mark.unlink()
-    os.kill(busy.pid, signal.SIGKILL)
-    out, _ = command.communicate(timeout=120)
-    assert command.returncode == 0, out
-    assert mark.is_file()  # the notebook began anew on the other worker
-    assert results(base)["01-x"]["status"] == "ok"
+def test_the_runs_of_a_worker_that_dies_are_made_elsewhere(tiny, tmp_path):
+    with running_cluster(tiny, tmp_path) as (base, address, running):
+        command = subprocess.Popen(tiny.command("run", "04-slow", "--cluster", address), cwd=base, env=tiny.clean(),
+                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)  # fmt: skip
+        mark = base / "notebooks" / "b" / "begun"
+        assert tiny.wait_for(mark.is_file)
+        busy = next(worker for worker in running[1:] if children(worker.pid))
+        mark.unlink()
+        os.kill(busy.pid, signal.SIGKILL)
+        out, _ = command.communicate(timeout=120)
+        assert command.returncode == 0, out
+        assert mark.is_file()  # the notebook began anew on the other worker
+        assert results(base)["04-slow"]["status"] == "ok"
 
 
 def children(pid: int) -> list[int]:
@@ -104,15 +112,13 @@ def children(pid: int) -> list[int]:
 
 def test_interrupting_ends_what_was_sent(cluster, tiny):
     base, address, running = cluster
-    content = tiny.notebook(SLOW, *tiny.FINE)
-    (base / "notebooks" / "a" / "01-x.ipynb").write_text(json.dumps(content), encoding="utf-8")
-    command = subprocess.Popen(tiny.command("run", "01-x", "--cluster", address), cwd=base, env=tiny.clean(),
+    command = subprocess.Popen(tiny.command("run", "04-slow", "--cluster", address), cwd=base, env=tiny.clean(),
                                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
-    assert tiny.wait_for((base / "notebooks" / "a" / "begun").is_file)
+    assert tiny.wait_for((base / "notebooks" / "b" / "begun").is_file)
     command.send_signal(signal.SIGTERM)
     assert command.wait(timeout=60) == 130
     assert tiny.wait_for(lambda: not any(children(worker.pid) for worker in running[1:]))
-    assert not list(base.glob("build/runs/*/result.json"))
+    assert "04-slow" not in results(base)
 
 
 def test_a_worker_with_other_code_is_refused(cluster, tiny, tmp_path):
