@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import shutil
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from lab.collection import cache, fork_server, process
@@ -50,7 +49,7 @@ def execute(
     ready: list[tuple[Job, dict[str, Any] | None]] = []
     number = 0
     sources = [json.dumps(job.content) for job in queue if not job.problem]
-    servers = contextlib.ExitStack()
+    servers = ExitStack()
     try:
         environment = process.surroundings(scratch.sockets, jobs[0].base / "data") if jobs else {}
         server = servers.enter_context(fork_server.started(environment, sources))

@@ -76,10 +76,12 @@ def _as_bytes(fabric: Any, function: Callable[..., Any], *arguments: Any) -> byt
 
 
 def _leave() -> None:
-    """End the process group, when all ranks are done with it.
+    """End the process group, if the strategy made one, when all ranks are done with it.
 
-    Otherwise its threads run until the interpreter is gone, and one that then lets go of a tensor aborts the process.
+    Otherwise its threads outlive the interpreter, and one that then lets go of a tensor can abort the process.
     """
+    if not torch.distributed.is_initialized():
+        return
     gc.collect()  # wrapped models hold the group as well
     torch.distributed.barrier()
     torch.distributed.destroy_process_group()
