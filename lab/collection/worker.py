@@ -2,8 +2,8 @@
 
 The job comes as one line of JSON on standard input, which then stays open: when it closes, whoever started this
 process is gone, and the process ends itself and everything in its group. Files appear in the working directory:
-``executed.ipynb`` (saved cell by cell) and, at the end, ``outcome.json``. Exit codes: 0 all cells ran, 1 a cell raised
-or the kernel died, anything else is an accident of the worker itself.
+``executed.ipynb`` (as far as it has come) and, at the end, ``outcome.json``. Exit codes: 0 all cells ran, 1 a cell
+raised or the kernel died, anything else is an accident of the worker itself.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ def _execute(job: dict[str, Any]) -> dict[str, Any] | None:
     import papermill
     from nbclient.exceptions import CellTimeoutError, DeadKernelError
 
+    from lab.collection import engine
     from lab.collection.kernel import GroupKernelManager
 
     try:
@@ -44,6 +45,7 @@ def _execute(job: dict[str, Any]) -> dict[str, Any] | None:
             "source.ipynb",
             "executed.ipynb",
             parameters=job["parameters"],
+            engine_name=engine.NAME,
             kernel_name="python3",
             kernel_manager_class=GroupKernelManager,
             resources={"metadata": {"path": job["cwd"]}},
