@@ -6,6 +6,7 @@ import ast
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -55,8 +56,9 @@ class LossEntry:
     data: tuple[str, ...]
 
 
-def losses(package: Path = PACKAGE) -> list[LossEntry]:
-    """Every public loss that states its data, by file and name.
+@cache  # the gallery asks after every notebook of a run
+def losses(package: Path = PACKAGE) -> tuple[LossEntry, ...]:
+    """Every public loss that states its data, by file and name, as they are when this process first asks.
 
     Raises:
         ValueError: a ``Data:`` line that names something unknown.
@@ -72,7 +74,7 @@ def losses(package: Path = PACKAGE) -> list[LossEntry]:
                 entry = _entry(node, path.stem)
                 if entry is not None:
                     found.append(entry)
-    return found
+    return tuple(found)
 
 
 def fitting(data: str | None, entries: Sequence[LossEntry]) -> list[tuple[str, list[LossEntry]]]:

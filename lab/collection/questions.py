@@ -5,7 +5,9 @@ from __future__ import annotations
 import ast
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 
 from lab.collection.catalogue import PACKAGE, sections
 
@@ -71,8 +73,11 @@ QUESTIONS = (
 # fmt: on
 
 
-def purposes(wing: str, package: Path = PACKAGE) -> dict[str, tuple[str, str]]:
+@cache  # the gallery asks after every notebook of a run
+def purposes(wing: str, package: Path = PACKAGE) -> Mapping[str, tuple[str, str]]:
     """First sentence and source of every top-level function and class of ``lab/<wing>/``, read without an import.
+
+    As they are when this process first asks.
 
     Args:
         wing: folder of the package, such as "probes".
@@ -88,7 +93,7 @@ def purposes(wing: str, package: Path = PACKAGE) -> dict[str, tuple[str, str]]:
                 text = ast.get_docstring(node) or ""
                 purpose = text.split("\n\n")[0].replace("\n", " ").strip()
                 found[node.name] = (purpose, sections(text).get("Source", ""))
-    return found
+    return MappingProxyType(found)
 
 
 def working_with(names: tuple[str, ...], uses: Mapping[str, tuple[tuple[str, str], ...]]) -> list[str]:
