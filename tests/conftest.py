@@ -23,6 +23,14 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The notebooks come first: the longest tests at the beginning, and in one process, whose kernels share a server.
+
+    A process of pytest-xdist that has done its part takes over from the end of another's, the short tests.
+    """
+    items.sort(key=lambda item: item.path.name != "test_every_notebook.py")
+
+
 def pytest_collection_finish() -> None:
     """What is loaded and collected stays to the end, so that no collection of garbage needs to look through it."""
     gc.collect()
