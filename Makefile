@@ -27,6 +27,7 @@ $(READY): constraints.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed; name one with: make PYTHON=python3.12 ...")'
 	@test -x $(VENV) || $(PYTHON) -m venv .venv
 	$(VENV) -m pip install --disable-pip-version-check --quiet --constraint constraints.txt --editable ".[dev]"
+	@$(VENV) -m compileall -q lab
 	@$(VENV) -m lab.checkup.compiled
 	@touch $(READY)
 
