@@ -253,7 +253,8 @@ def umap_map(embeddings: ArrayLike, *, seed: int, neighbours: int = 15) -> np.nd
     Raises:
         ValueError: too few rows, NaN or infinity.
 
-    Cost: seconds for thousands of rows.
+    Cost: seconds for thousands of rows. numba, which UMAP runs on, sets the number of threads of the process, torch's
+    included, to ``NUMBA_NUM_THREADS``, by default that of all cores; ``torch.set_num_threads`` sets it back.
     """
     import warnings
 

@@ -14,8 +14,8 @@ from lab.collection.imports import skip_iri_grammar
 
 skip_iri_grammar()
 # One thread a worker, set before torch is imported: several workers with several threads each wait for one another, and
-# the small products of most tests take up to ten times as long.
-for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+# the small products of most tests take up to ten times as long. numba would set the number for torch as well.
+for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
 
 if TYPE_CHECKING:
