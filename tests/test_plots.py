@@ -52,6 +52,64 @@ def test_the_same_figure_gives_the_same_bytes(shown):
     assert shown[0][0][0]["image/png"] == shown[1][0][0]["image/png"]
 
 
+def lines(rows=1, columns=2, **axes):
+    """Panels with lines whose labels are long or need setting."""
+    fig, panels = plots.figure(columns, rows, title="All panels", **axes)
+    for k, ax in enumerate(np.ravel(panels)):
+        ax.plot([1, 10, 1000], [1e-7 * (k + 1), 2, 3], label=f"$\\lambda = {k}$")
+        ax.set(title="A title", xlabel="dimensions", ylabel="a label of some length")
+    return fig, np.ravel(panels)
+
+
+def with_legend_outside():
+    fig, panels = lines()
+    panels[0].set_xscale("log")
+    fig.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center")
+    return fig
+
+
+def with_colours_and_a_note_beyond():
+    fig, panels = lines(2, 2, sharey=True)
+    fig.colorbar(panels[1].imshow(np.eye(9)), ax=panels[1], label="value")
+    panels[3].text(1.4, 0.5, "beyond the panel", transform=panels[3].transAxes, in_layout=False)
+    panels[2].legend()
+    return fig
+
+
+def without_layout():
+    fig, ax = plt.subplots()
+    ax.plot([0, 1], label="plain")
+    ax.legend()
+    return fig
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        with_legend_outside,
+        with_colours_and_a_note_beyond,
+        without_layout,
+        lambda: lines(subplot_kw={"projection": "polar"})[0],
+    ],
+)
+@pytest.mark.parametrize("dpi", [72, 130])
+def test_a_picture_is_the_one_that_matplotlib_saves(make, dpi):
+    buffer = io.BytesIO()
+    make().savefig(buffer, format="png", dpi=dpi, bbox_inches="tight", pad_inches=0.12, metadata={"Software": None})
+    fig = make()
+    assert plots.rendered(fig, dpi) == buffer.getvalue()
+    plt.close("all")
+
+
+def test_a_picture_needs_no_canvas_of_pixels():
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+
+    plain, other = with_legend_outside(), with_legend_outside()
+    FigureCanvasSVG(other)
+    assert plots.rendered(other, 100) == plots.rendered(plain, 100)
+    plt.close("all")
+
+
 @pytest.mark.parametrize("alt", ["", "too short", None])
 def test_a_figure_without_alt_text_is_refused(alt, shown):
     fig, _ = plots.figure()

@@ -5,10 +5,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
 import warnings
-from collections.abc import Iterator
 
 
 def keep_compiled() -> None:
@@ -30,22 +28,6 @@ def keep_compiled() -> None:
                     function.enable_caching()
                 except RuntimeError:  # no folder to write to
                     return
-
-
-@contextlib.contextmanager
-def threads_of_torch_kept() -> Iterator[None]:
-    """Within it numba may run what it likes; after it torch has as many threads as before.
-
-    numba sets the number of OpenMP threads of the process when it first runs a parallel function, as a map does. torch
-    goes by the same number, and a process that was given one thread beside busy others would wait for them ever after.
-    """
-    import torch
-
-    before = torch.get_num_threads()
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def main() -> None:

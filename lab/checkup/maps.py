@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from lab.checkup.compiled import keep_compiled, threads_of_torch_kept
+from lab.checkup.compiled import keep_compiled
 from lab.checkup.findings import Picture, short
 from lab.checkup.material import Material
 from lab.checkup.phenomenon_labels import clipped
@@ -27,8 +27,7 @@ def draw(material: Material, local: torch.Tensor) -> tuple[Picture, ...]:
     if len(at) < LEAST_ROWS:
         return ()
     keep_compiled()
-    with threads_of_torch_kept():
-        xy = umap_map(material.unit[at].numpy(), seed=material.seed, neighbours=NEIGHBOURS)
+    xy = umap_map(material.unit[at].numpy(), seed=material.seed, neighbours=NEIGHBOURS)
     made = []
     if material.labels is not None:
         made.append(_by_label(material, xy, material.labels[at].numpy()))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from typing import Any
 
 from lab.checkup.findings import Picture
@@ -29,9 +28,9 @@ def picture(drawn: Any, alt: str, caption: str = "") -> Picture:
     """The figure as a picture with its alt text; the figure is closed."""
     import matplotlib.pyplot as plt
 
-    buffer = io.BytesIO()
-    drawn.savefig(buffer, format="png", dpi=DPI, bbox_inches="tight", pad_inches=0.12, metadata={"Software": None})
+    from lab import plots
+
+    png = plots.rendered(drawn, DPI)
     plt.close(drawn)
-    png = buffer.getvalue()
     pixels = int.from_bytes(png[16:20], "big")
     return Picture(png, alt, round(pixels * 100 / DPI), caption)

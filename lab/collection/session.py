@@ -31,7 +31,7 @@ def begin(namespace: MutableMapping[str, Any]) -> Run:
             ``n_seeds: int``, ``device: str`` and at most five knobs; ints become floats where floats are declared.
 
     Returns:
-        The run, with `seeds`, `pick`, `claim`, `progress`, `conclusion` and `finish`.
+        The run, with `seeds`, `more_seeds`, `pick`, `claim`, `progress`, `conclusion` and `finish`.
 
     Raises:
         TypeError: a parameter of another type than declared.
@@ -74,6 +74,13 @@ class Run:
         if self.profile == "smoke":
             return smoke
         return large if self.profile == "large" and large is not None else standard
+
+    def more_seeds(self, smoke: int, standard: int, large: int | None = None) -> tuple[int, ...]:
+        """`seeds`, and further ones up to the number that belongs to the profile, for what is quick or needs more.
+
+        All are independent, and each stays the same whatever the numbers. Where `n_seeds` is larger, `seeds` alone.
+        """
+        return derive_seeds(self.seed, max(len(self.seeds), self.pick(smoke, standard, large)))
 
     def claim(
         self,

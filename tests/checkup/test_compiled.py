@@ -10,12 +10,11 @@ PROGRAM = """
 import numpy as np
 import torch
 import umap.umap_
-from lab.checkup.compiled import keep_compiled, threads_of_torch_kept
+from lab.checkup.compiled import keep_compiled
 from lab.plots import umap_map
 keep_compiled()
 torch.set_num_threads(1)
-with threads_of_torch_kept():
-    umap_map(np.random.default_rng(1).normal(size=(120, 12)).astype(np.float32), seed=3)
+umap_map(np.random.default_rng(1).normal(size=(120, 12)).astype(np.float32), seed=3)
 for function in (umap.umap_.smooth_knn_dist, umap.umap_.compute_membership_strengths):
     print(sum(function.stats.cache_hits.values()), sum(function.stats.cache_misses.values()))
 print(torch.get_num_threads())

@@ -133,6 +133,19 @@ def test_smoke_has_two_seeds_and_its_own_sizes() -> None:
     assert run_of(profile="large").pick(smoke=1, standard=2) == 2
 
 
+def test_more_seeds_begin_with_the_seeds_and_are_never_fewer() -> None:
+    def children(count: int) -> tuple[int, ...]:
+        spawned = (np.random.SeedSequence(4, spawn_key=(i,)) for i in range(count))
+        return tuple(int(one.generate_state(1)[0]) // 2 for one in spawned)
+
+    standard, smoke, large = run_of(seed=4), run_of(profile="smoke", seed=4), run_of(profile="large", seed=4)
+    assert standard.more_seeds(smoke=3, standard=9) == children(9)
+    assert standard.more_seeds(smoke=3, standard=9)[: len(standard.seeds)] == standard.seeds
+    assert run_of(seed=4, n_seeds=11).more_seeds(smoke=3, standard=9) == children(11)
+    assert smoke.more_seeds(smoke=3, standard=9) == children(3) and smoke.more_seeds(1, 9) == children(2)
+    assert large.more_seeds(3, 9) == children(9) and large.more_seeds(3, 9, large=20) == children(20)
+
+
 def test_every_generator_starts_from_the_base_seed() -> None:
     draws = []
     for seed in (4, 4, 5):
