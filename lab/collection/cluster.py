@@ -53,7 +53,7 @@ def execute(
                 continue
             seconds = limit(job)
             future = client.submit(
-                remote.run_on_worker, json.dumps(job.content), dict(job.values), job.path.parent.name, job.key, seconds,
+                remote.run_on_worker, json.dumps(job.content), dict(job.values), job.name, job.key, seconds,
                 key=f"lab-{job.path.stem}-{uuid.uuid4().hex[:8]}", pure=False,
             )  # fmt: skip
             running[future] = (job, time.monotonic(), seconds)

@@ -22,10 +22,13 @@ _UNCOUNTED_PINS = "\n# [no result depends on these]"
 _NOT_SCIENCE = ("__init__.py", "__main__.py", "cli.py", "commands.py", "bench")
 
 
-def run_key(notebook: Mapping[str, Any], parameters: Mapping[str, Any], base: Path, code: str | None = None) -> str:
+def run_key(
+    name: str, notebook: Mapping[str, Any], parameters: Mapping[str, Any], base: Path, code: str | None = None
+) -> str:
     """Key of one run: equal keys mean that running again would give the same result.
 
     Args:
+        name: ``theme/slug``; a copy of a notebook has runs of its own, since its prose may differ.
         notebook: the notebook as nbformat or ``json`` reads it; only its code cells count, not its prose.
         parameters: a value for every parameter, the profile among them.
         base: root of the collection, for ``data/manifest.json`` and ``constraints.txt``.
@@ -37,6 +40,7 @@ def run_key(notebook: Mapping[str, Any], parameters: Mapping[str, Any], base: Pa
     cells = [source(cell).rstrip() for cell in notebook["cells"] if cell["cell_type"] == "code"]
     reached = reachable("\n".join(cells), PACKAGE)
     parts = {
+        "name": name,
         "cells": cells,
         "parameters": {name: [type(value).__name__, value] for name, value in parameters.items()},
         "code": code or code_hash(files=reached),

@@ -89,7 +89,7 @@ def prepare(base: Path, path: Path, *, profile: str, seed: int, given: Sequence[
     except ValueError as error:
         return _broken(base, path, profile, seed, pairs, str(error))
     values = parameters.resolve(known, pairs, profile=profile, seed=seed, where=name_of(path))
-    key = run_key(content, values, base)
+    key = run_key(name_of(path), content, values, base)
     return Job(base, path, profile, seed, pairs, content, values, key, values == defaults, None)
 
 

@@ -19,14 +19,14 @@ _PAUSE = 0.2
 
 
 def run_here(
-    source: str, values: dict[str, Any], theme: str, key: str, limit: float | None, wanted: Callable[[], bool]
+    source: str, values: dict[str, Any], name: str, key: str, limit: float | None, wanted: Callable[[], bool]
 ) -> dict[str, Any]:
     """Execute a notebook on this machine, if code, data and pins are the same here.
 
     Args:
         source: the notebook as JSON text.
         values: typed values of all its parameters.
-        theme: folder under ``notebooks/`` it belongs in.
+        name: ``theme/slug``; the folder of the theme is where it is run.
         key: key of the run where it was asked for.
         limit: seconds it may take, or None.
         wanted: asked some times a second; when it says no, the run is ended.
@@ -37,11 +37,11 @@ def run_here(
     """
     base = place.root()
     content = json.loads(source)
-    if run_key(content, values, base) != key:
+    if run_key(name, content, values, base) != key:
         return {"problem": f"the worker's copy of the lab in {base} has other code, data or pins", "files": {}}
     work = Path(tempfile.mkdtemp(prefix="lab-run-"))
     sockets = cache.short_folder() / f"lab-{uuid.uuid4().hex[:10]}"
-    cwd = base / "notebooks" / theme
+    cwd = base / "notebooks" / name.split("/")[0]
     running = process.start(source, values, cwd if cwd.is_dir() else work, work / "run", sockets, base / "data", limit)
     try:
         code = running.poll()
@@ -57,7 +57,7 @@ def run_here(
     return {"problem": None, "code": code, "seconds": seconds, "files": files}
 
 
-def run_on_worker(source: str, values: dict[str, Any], theme: str, key: str, limit: float | None) -> dict[str, Any]:
+def run_on_worker(source: str, values: dict[str, Any], name: str, key: str, limit: float | None) -> dict[str, Any]:
     """:func:`run_here` as a task of a Dask worker; ended early where nobody waits for it any more."""
     from distributed import get_worker
 
@@ -68,4 +68,4 @@ def run_on_worker(source: str, values: dict[str, Any], theme: str, key: str, lim
         state = worker.state.tasks.get(task)
         return state is not None and state.state == "executing"
 
-    return run_here(source, values, theme, key, limit, wanted)
+    return run_here(source, values, name, key, limit, wanted)

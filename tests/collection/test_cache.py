@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import shutil
 
 import pytest
 
@@ -46,6 +47,16 @@ def test_a_run_in_place_is_found_and_replaced(stored):
     assert cache.lookup(stored.base, stored.key, stored.content) is None
     assert sorted(path.name for path in folder.iterdir()) == ["executed.ipynb", "result.json", "worker.log"]
     assert [result["status"] for result in cache.results(stored.base)] == ["failed"]
+
+
+def test_a_copy_of_a_notebook_is_not_answered_with_the_run_of_the_other(stored):
+    path = stored.path.with_name("02-copy.ipynb")
+    shutil.copy(stored.path, path)
+    job = jobs.prepare(stored.base, path, profile="standard", seed=0)
+    assert cache.lookup(job.base, job.key, job.content) is None
+    store(job, {"status": "ok"})
+    found = [cache.lookup(each.base, each.key, each.content)["notebook"] for each in (stored, job)]
+    assert found == ["01-x", "02-copy"]
 
 
 def test_new_prose_is_put_around_old_outputs(stored):

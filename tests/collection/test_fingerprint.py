@@ -98,8 +98,8 @@ def test_the_key_follows_code_parameters_data_and_pins(tiny, tmp_path):
     base = tiny.collection(tmp_path, {})
     notebook, values = tiny.notebook("x = 1"), {"profile": "smoke", "seed": 0}
 
-    def key(notebook=notebook, values=values, code="c"):
-        return fingerprint.run_key(notebook, values, base, code)
+    def key(notebook=notebook, values=values, code="c", name="a/01-one"):
+        return fingerprint.run_key(name, notebook, values, base, code)
 
     first = key()
     assert first == key() and len(first) == 64
@@ -113,6 +113,7 @@ def test_the_key_follows_code_parameters_data_and_pins(tiny, tmp_path):
     assert key(values={**values, "profile": "standard"}) != first
     assert key(values={**values, "seed": 0.0}) != first
     assert key(code="d") != first
+    assert key(name="a/02-copy") != first
     manifest = {"schema": 1, "files": [{"path": "set/a", "sha256": "1", "source": "here"}]}
     (base / "data" / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
     assert key() == first  # nobody reads it
