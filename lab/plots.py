@@ -139,7 +139,13 @@ def rendered(drawn: Any, dpi: int) -> bytes:
     """A figure as PNG, cut to what is drawn and a margin of 0.12 inches; the same bytes at every run.
 
     The bytes of ``savefig`` with ``bbox_inches="tight"`` and ``pad_inches=0.12``, which draws all of it once more to
-    find the layout. The figure has this resolution and a fixed layout afterwards.
+    find the layout.
+
+    Args:
+        drawn: a matplotlib figure; it has this resolution and a fixed layout afterwards.
+        dpi: dots per inch.
+
+    Relations: ``bundle`` adds the alt text and closes the figure.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 

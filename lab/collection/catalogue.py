@@ -63,7 +63,7 @@ def losses(package: Path = PACKAGE) -> tuple[LossEntry, ...]:
     Raises:
         ValueError: a ``Data:`` line that names something unknown.
 
-    Cost: parses the files of ``lab/losses``, some tenths of a second.
+    Cost: parses the files of ``lab/losses`` the first time, some tenths of a second.
     """
     folder = package / "losses"
     public = _public(folder / "__init__.py")

@@ -17,10 +17,10 @@ SECONDS = 1.0
 
 
 class Seldom(NBClientEngine):
-    """Saves before the first cell, after the last or the one that raised, and between them once a second at most.
+    """Saves before the first cell, after the last or the one that raised, and a second after a cell began.
 
-    What lies on disk is never older than `SECONDS` and tells which cell runs, so that whoever ends a notebook that
-    hangs finds where it hung.
+    Cells that end sooner share one save. So whoever ends a notebook that hangs finds where it hung and all that came
+    before; what that very cell has said since its first second is not on disk.
     """
 
     @classmethod

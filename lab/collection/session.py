@@ -79,6 +79,12 @@ class Run:
         """`seeds`, and further ones up to the number that belongs to the profile, for what is quick or needs more.
 
         All are independent, and each stays the same whatever the numbers. Where `n_seeds` is larger, `seeds` alone.
+
+        Args:
+            smoke, standard, large: how many at each profile, `seeds` included; `large` is as `standard` when left out.
+
+        Returns:
+            Whole numbers below 2**31; the first are those of `seeds`.
         """
         return derive_seeds(self.seed, max(len(self.seeds), self.pick(smoke, standard, large)))
 

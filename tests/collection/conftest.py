@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import importlib.util
+import shutil
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+
+from lab.collection.kernel import FOLDER_VARIABLE
 
 
 @pytest.fixture(scope="session")
@@ -16,3 +21,13 @@ def tiny() -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture
+def sockets(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What a `GroupKernelManager` needs of its surroundings: a folder for its sockets, and one thread."""
+    folder = tempfile.mkdtemp(prefix="k")  # a socket's path must be short
+    monkeypatch.setenv(FOLDER_VARIABLE, folder)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    yield
+    shutil.rmtree(folder)

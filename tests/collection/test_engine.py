@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +12,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from lab.collection import engine
-from lab.collection.kernel import FOLDER_VARIABLE, GroupKernelManager
+from lab.collection.kernel import GroupKernelManager
 
 LOOK = """
 import json, time
@@ -25,10 +23,8 @@ print(json.dumps([(cell["metadata"]["papermill"]["status"], len(cell.get("output
 
 
 @pytest.fixture
-def execute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+def execute(sockets: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Executes code cells with prose between them; returns the saved cells and how often they were saved."""
-    folder = tempfile.mkdtemp(prefix="k")  # a socket's path must be short
-    monkeypatch.setenv(FOLDER_VARIABLE, folder)
     monkeypatch.chdir(tmp_path)
     written = []
     for module in (engine, papermill.engines, papermill.execute):
@@ -53,8 +49,7 @@ def execute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         assert set(written) == {"executed.ipynb"}
         return json.loads(Path("executed.ipynb").read_text(encoding="utf-8"))["cells"], len(written)
 
-    yield run
-    shutil.rmtree(folder)
+    return run
 
 
 def seen_by(cell: dict) -> list[tuple[str, int]]:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +11,7 @@ import pytest
 
 from lab.collection import template
 from lab.collection.check import problems
-from lab.collection.kernel import FOLDER_VARIABLE, GroupKernelManager
+from lab.collection.kernel import GroupKernelManager
 from lab.collection.notebook import read, with_solutions
 from lab.collection.records import accepted, claims_in, closing_in, exercises_in
 
@@ -30,15 +27,6 @@ def root(tmp_path: Path) -> Path:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "papers.csv").write_text(PAPERS)
     return tmp_path
-
-
-@pytest.fixture
-def sockets(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    folder = tempfile.mkdtemp(prefix="k")  # a socket's path must be short
-    monkeypatch.setenv(FOLDER_VARIABLE, folder)
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    yield
-    shutil.rmtree(folder)
 
 
 def test_a_new_notebook_has_its_name_and_a_paper_of_its_theme(root: Path) -> None:
