@@ -42,6 +42,8 @@ class Seldom(NBClientEngine):
         try:
             return super().execute_managed_notebook(nb_man, kernel_name, on_cell_execute=cell_begins, **kwargs)
         finally:
+            if due is not None:
+                due.cancel()  # the event loop lives on and may be run again
             nb_man.output_path = path
 
 

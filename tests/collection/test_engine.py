@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import nbformat
 import papermill
 import pytest
+from jupyter_core.utils import ensure_event_loop
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from lab.collection import engine
@@ -49,6 +51,7 @@ def execute(sockets: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> A
         assert set(written) == {"executed.ipynb"}
         return json.loads(Path("executed.ipynb").read_text(encoding="utf-8"))["cells"], len(written)
 
+    run.written = written
     return run
 
 
@@ -77,3 +80,9 @@ def test_a_cell_that_raises_is_written_with_what_it_raised(execute: Any) -> None
     status = [cell["metadata"]["papermill"]["status"] for cell in (before, failed, after)]
     assert status == ["completed", "failed", "pending"]
     assert failed["outputs"][0]["ename"] == "ValueError"
+
+
+def test_nothing_is_written_once_it_is_over(execute: Any) -> None:
+    _, written = execute("print('quick')")
+    ensure_event_loop().run_until_complete(asyncio.sleep(1.2 * engine.SECONDS))  # the one that executed
+    assert len(execute.written) == written
